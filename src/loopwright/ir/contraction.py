@@ -1,0 +1,183 @@
+"""What a nest computes, apart from its order: strided contractions, and where unwritten outputs come from.
+
+Every lowering, and the recognition of equal operators, starts here: program transformations cancel out, so equal
+operators reached by different sequences have equal forms. Each of the nest's lattices becomes one `Contraction`
+
+    out[output_offset + sum_k d_k * dims[k].output] += x[input_offset + sum_k d_k * dims[k].input] * w[d over weight dims]
+
+for all ``0 <= d_k < dims[k].extent``, reads outside of ``x`` being zero. Points exclude the batch: any batch size runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import prod
+
+import numpy as np
+
+from loopwright.ir.affine import Affine, var
+from loopwright.ir.lattice import Lattice, LatticeDim, Point, count_union, linear_map
+from loopwright.ir.loopnest import Access, Case, LoopNest
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One loop of a contraction and its step along every axis of input and output (channel, row, column)."""
+
+    extent: int
+    input: Point
+    output: Point
+    in_weight: bool
+
+    @property
+    def role(self) -> str:
+        """``pixel`` (input and output), ``group`` (all three), ``out`` (weight and output), ``reduce``."""
+        if not self.in_weight:
+            return "pixel"
+        if not any(self.output):
+            return "reduce"
+        return "group" if any(self.input) else "out"
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A strided box; ``dims`` are ordered pixel, group, out, reduce, and the weight is stored densely over the weight
+    dims in that order. ``origin`` says which elements of the untransformed operator's weight these are (an offset and a
+    step for each weight dim); it is not part of what is computed, so it is not compared."""
+
+    dims: tuple[Dim, ...]
+    input_offset: Point
+    output_offset: Point
+    origin: Lattice | None = field(default=None, compare=False)
+
+    def of(self, *roles: str) -> tuple[Dim, ...]:
+        """The dims of the given roles, in order."""
+        return tuple(dim for dim in self.dims if dim.role in roles)
+
+    @property
+    def weight_shape(self) -> Point:
+        return tuple(dim.extent for dim in self.dims if dim.in_weight)
+
+    @property
+    def fan_in(self) -> int:
+        """Products summed into one output."""
+        return prod(dim.extent for dim in self.of("reduce"))
+
+    @property
+    def macs(self) -> int:
+        return prod(dim.extent for dim in self.dims)
+
+    def weight_indices(self, shape: Point) -> np.ndarray:
+        """Row-major numbers, in the untransformed weight of ``shape``, of this contraction's dense weight."""
+        if self.origin is None:
+            raise ValueError("this contraction was not derived from a nest, so its weights have no origin")
+        return self.origin.flat(shape)
+
+
+@dataclass(frozen=True)
+class OperatorForm:
+    """All that an operator computes on one image. Contractions add up where they write the same output. ``completion``
+    (first case that holds; none: the output itself) fills the outputs that no contraction writes; its expressions are
+    over the output's axes without the batch, ``o0 o1 o2`` for channel, row and column."""
+
+    input_shape: Point
+    output_shape: Point
+    contractions: tuple[Contraction, ...]
+    completion: tuple[Case, ...] = ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return sum(contraction.macs for contraction in self.contractions)
+
+    @property
+    def parameters(self) -> int:
+        """Weights stored; those that several contractions read are counted once."""
+        origins = [contraction.origin for contraction in self.contractions]
+        known = [origin for origin in origins if origin is not None]
+        return count_union(known) if len(known) == len(origins) else sum(prod(c.weight_shape) for c in self.contractions)
+
+    @property
+    def key(self) -> str:
+        """A hash of what is computed: equal operators have equal keys."""
+        return sha256(repr([self._shared(), self]).encode()).hexdigest()[:24]
+
+    def _shared(self) -> list[bool]:
+        """Which contractions share weights with one before (never the case for most)."""
+        origins = [contraction.origin for contraction in self.contractions]
+        return [
+            origin is not None and any(o is not None and count_union([o, origin]) < o.size + origin.size for o in origins[:k])
+            for k, origin in enumerate(origins)
+        ]
+
+
+def operator_form(nest: LoopNest) -> OperatorForm:
+    """The nest's operator on one image; the batch is dropped, for a network treats all images alike."""
+    contractions = [_contraction(nest, lattice) for lattice in nest.lattices]
+    contractions.sort(key=lambda contraction: (contraction.output_offset, contraction.input_offset, str(contraction.dims)))
+    computation = nest.computation
+    return OperatorForm(
+        _without_batch(nest, computation.input.shape),
+        _without_batch(nest, computation.output.shape),
+        tuple(contractions),
+        tuple(_case_without_batch(nest, case) for case in nest.completion),
+    )
+
+
+def _contraction(nest: LoopNest, lattice: Lattice) -> Contraction:
+    computation = nest.computation
+    accesses = (computation.input, computation.output)
+    moves = [_dim(nest, dim) for dim in lattice.dims]
+    order = sorted(moves, key=lambda pair: _ROLES.index(pair[0].role) * 1000 + _rank(pair[0]))
+    start = dict(zip(nest.iterators, lattice.offset, strict=True)) | {name: 0 for name in _batch(nest)}
+    input_offset, output_offset = (_without_batch(nest, tuple(e.evaluate(start) for e in a.index)) for a in accesses)
+    weight_offset = tuple(expression.evaluate(start) for expression in computation.weight.index)
+    origin = Lattice(weight_offset, tuple(LatticeDim(dim.extent, step) for dim, step in order if dim.in_weight))
+    return Contraction(tuple(dim for dim, _ in order), input_offset, output_offset, origin)
+
+
+_ROLES = ("pixel", "group", "out", "reduce")
+
+
+def _dim(nest: LoopNest, dim: LatticeDim) -> tuple[Dim, Point]:
+    """A direction's steps along input and output, and along the untransformed weight."""
+    computation = nest.computation
+    by = dict(zip(nest.iterators, dim.step, strict=True))
+    read, written = (
+        _without_batch(nest, linear_map(access.index, by)) for access in (computation.input, computation.output)
+    )
+    weight = linear_map(computation.weight.index, by)
+    return Dim(dim.extent, read, written, any(weight)), weight
+
+
+def _rank(dim: Dim) -> int:
+    """The first axis that a dim moves (of the output where it moves that), so that rows come before columns."""
+    step = dim.output if any(dim.output) else dim.input
+    axis = next((k for k, by in enumerate(step) if by), len(step))
+    return axis * 100 - min(abs(step[axis]) if axis < len(step) else 0, 99)
+
+
+def _batch(nest: LoopNest) -> list[str]:
+    return [it.name for it in nest.computation.iterators if it.role == "batch"]
+
+
+def _has_batch_axis(nest: LoopNest) -> bool:
+    return bool(nest.computation.output.index[0].variables & set(_batch(nest)))
+
+
+def _without_batch(nest: LoopNest, axes: Point) -> Point:
+    return axes[1:] if _has_batch_axis(nest) else axes
+
+
+def _case_without_batch(nest: LoopNest, case: Case) -> Case:
+    """Expressions over ``o1 o2 ...`` become expressions over ``o0 o1 ...``."""
+    if not _has_batch_axis(nest):
+        return case
+    shift = {f"o{axis}": var(f"o{axis - 1}") for axis in range(1, len(case.source))}
+    shifted = [(expression.substitute(shift), bound) for expression, bound in case.where if not _on_batch(expression)]
+    return Case(tuple(shifted), tuple(expression.substitute(shift) for expression in case.source[1:]))
+
+
+def _on_batch(expression: Affine) -> bool:
+    return expression.variables == {"o0"}

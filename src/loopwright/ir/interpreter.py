@@ -1,0 +1,59 @@
+"""The meaning of a nest: it is executed instance by instance, in the order of its loops. Slow and obvious."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from loopwright.ir.affine import Affine
+from loopwright.ir.loopnest import Case, LoopNest, Statement
+
+
+def run(nest: LoopNest, input: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The nest's output for an input and the *original* operator's weight, of the shapes that its accesses state; the
+    dtype is theirs (integers give exact results). Reads outside of the input are zero."""
+    computation = nest.computation
+    output = np.zeros(computation.output.shape, np.result_type(input, weight))
+    for statement in nest.statements:
+        for instance in instances(statement):
+            read = _element(computation.input.index, instance)
+            if all(0 <= k < extent for k, extent in zip(read, input.shape, strict=True)):
+                written = _element(computation.output.index, instance)
+                output[written] += input[read] * weight[_element(computation.weight.index, instance)]
+    return complete(nest, output)
+
+
+def instances(statement: Statement) -> Iterator[dict[str, int]]:
+    """The statement instances in the order in which they run, each as the values of the iterators."""
+    names = list(statement.extents)
+    for point in product(*(range(extent) for extent in statement.extents.values())):
+        values = dict(zip(names, point, strict=True))
+        yield {iterator: expression.evaluate(values) for iterator, expression in statement.index.items()}
+
+
+def complete(nest: LoopNest, written: np.ndarray) -> np.ndarray:
+    """Fills in the outputs that no statement writes."""
+    return np.reshape(written, -1)[completion_table(nest.completion, written.shape)]
+
+
+def completion_table(cases: tuple[Case, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """For every output element the row-major number of the element whose value it takes; shape as the output's."""
+    grid = np.indices(shape)
+    values = {f"o{axis}": grid[axis] for axis in range(len(shape))}
+    table = np.ravel_multi_index(tuple(grid), shape)
+    pending = np.ones(shape, bool)
+    for case in cases:
+        holds = pending.copy()
+        for condition, bound in case.where:
+            value = condition.evaluate(values, np.minimum)
+            holds &= (value >= 0) & (value < bound)
+        source = np.stack([np.broadcast_to(e.evaluate(values, np.minimum), shape) for e in case.source])
+        table[holds] = np.ravel_multi_index(tuple(source[:, holds]), shape)
+        pending &= ~holds
+    return table
+
+
+def _element(index: tuple[Affine, ...], instance: dict[str, int]) -> tuple[int, ...]:
+    return tuple(expression.evaluate(instance) for expression in index)

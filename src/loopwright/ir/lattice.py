@@ -1,0 +1,180 @@
+"""Linearly bounded lattices: the canonical form of a statement's domain, and so of what it computes.
+
+A lattice is ``{ offset + sum_k d_k * step_k : 0 <= d_k < extent_k }``, an injective image of a box (Teich and Thiele,
+"Partitioning of processor arrays", 1993). All domains that the algebra makes are lattices: loops whose index expressions
+divide (after `fuse`) are cut into digits until every expression is linear, and digits that continue one another are
+merged, so that program transformations cancel out and equal domains have equal lattices.
+
+>>> from loopwright.ir.affine import var
+>>> Lattice.of({"co": var("co_outer") * 16 + var("co_inner")}, {"co_outer": 4, "co_inner": 16}, ("co",))
+Lattice(offset=(0,), dims=(LatticeDim(extent=64, step=(1,)),))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from loopwright.ir.affine import Affine, FloorDiv, Var, var
+
+Point = tuple[int, ...]
+
+
+class NotALatticeError(Exception):
+    """The index expressions do not span a lattice: a loop cuts across an iterator's extent."""
+
+
+@dataclass(frozen=True)
+class LatticeDim:
+    """One direction: ``extent`` points, ``step`` apart (one entry for each iterator)."""
+
+    extent: int
+    step: Point
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Offset and directions over an ordered tuple of iterators; in canonical form as made by `of`."""
+
+    offset: Point
+    dims: tuple[LatticeDim, ...]
+
+    @classmethod
+    def of(cls, index: Mapping[str, Affine], extents: Mapping[str, int], iterators: Sequence[str]) -> Lattice:
+        """The set of points ``index`` reaches while every loop runs through its extent; raises `NotALatticeError`."""
+        index, extents = digits(index, extents)
+        offset = tuple(index[iterator].constant for iterator in iterators)
+        dims = [
+            LatticeDim(extent, tuple(index[iterator].coefficient(loop) for iterator in iterators))
+            for loop, extent in extents.items()
+        ]
+        return cls(offset, merge_dims(dims))
+
+    @property
+    def size(self) -> int:
+        """The number of points."""
+        return prod(dim.extent for dim in self.dims)
+
+    def project(self, kept: Sequence[int]) -> Lattice:
+        """The lattice of some iterators alone; directions that move none of them vanish."""
+        steps = [LatticeDim(dim.extent, tuple(dim.step[i] for i in kept)) for dim in self.dims]
+        return Lattice(tuple(self.offset[i] for i in kept), merge_dims([dim for dim in steps if any(dim.step)]))
+
+    def image(self, index: Sequence[Affine], iterators: Sequence[str]) -> Lattice:
+        """The elements at linear expressions ``index`` over the iterators; directions that move none vanish."""
+        start = dict(zip(iterators, self.offset, strict=True))
+        steps = [LatticeDim(dim.extent, linear_map(index, dict(zip(iterators, dim.step, strict=True)))) for dim in self.dims]
+        offset = tuple(expression.evaluate(start) for expression in index)
+        return Lattice(offset, merge_dims([dim for dim in steps if any(dim.step)]))
+
+    def flat(self, shape: Sequence[int]) -> np.ndarray:
+        """Row-major numbers of all points in an array of ``shape``; one axis of the result for each direction."""
+        strides = [prod(shape[k + 1 :]) for k in range(len(shape))]
+        numbers = np.asarray(np.dot(self.offset, strides))
+        for dim in self.dims:
+            numbers = numbers[..., None] + np.arange(dim.extent) * int(np.dot(dim.step, strides))
+        return numbers
+
+
+def linear_map(index: Sequence[Affine], step: Mapping[str, int]) -> Point:
+    """How far each expression moves when the iterators move by ``step``."""
+    return tuple(sum(expression.coefficient(name) * by for name, by in step.items()) for expression in index)
+
+
+def count_union(lattices: Sequence[Lattice]) -> int:
+    """The number of points in the union of lattices over the same iterators."""
+    distinct = list(dict.fromkeys(lattices))
+    if all(_apart(a, b) for k, a in enumerate(distinct) for b in distinct[:k]):
+        return sum(lattice.size for lattice in distinct)
+    shape = [max(_last(lattice, axis) for lattice in distinct) + 1 for axis in range(len(distinct[0].offset))]
+    return len(np.unique(np.concatenate([lattice.flat(shape).ravel() for lattice in distinct])))
+
+
+def _apart(first: Lattice, second: Lattice) -> bool:
+    """True when their intervals along some axis don't meet (so the lattices surely don't)."""
+    axes = range(len(first.offset))
+    return any(_last(first, k) < second.offset[k] or _last(second, k) < first.offset[k] for k in axes)
+
+
+def _last(lattice: Lattice, axis: int) -> int:
+    return lattice.offset[axis] + sum((dim.extent - 1) * dim.step[axis] for dim in lattice.dims)
+
+
+def merge_dims(dims: Sequence[LatticeDim]) -> tuple[LatticeDim, ...]:
+    """Drops directions of one point, joins those that continue one another, and orders the rest."""
+    pending = [dim for dim in dims if dim.extent > 1]
+    merged = True
+    while merged:
+        merged = False
+        for low in pending:
+            longer = tuple(low.extent * step for step in low.step)
+            high = next((dim for dim in pending if dim is not low and dim.step == longer), None)
+            if high is not None:
+                pending = [dim for dim in pending if dim is not low and dim is not high]
+                pending.append(LatticeDim(low.extent * high.extent, low.step))
+                merged = True
+                break
+    return tuple(sorted(pending, key=lambda dim: (dim.step, dim.extent)))
+
+
+def join(first: Lattice, second: Lattice) -> Lattice | None:
+    """Their union, where it is a lattice because ``second`` continues ``first`` along one direction; else ``None``."""
+    gap = tuple(b - a for a, b in zip(first.offset, second.offset, strict=True))
+    for start in _along(first.dims, gap):
+        for end in _along(second.dims, gap):
+            rest = _without(first.dims, start)
+            continues = gap == tuple(start.extent * step for step in start.step)
+            if continues and start.step == end.step and rest == _without(second.dims, end):
+                return Lattice(first.offset, merge_dims([*rest, LatticeDim(start.extent + end.extent, start.step)]))
+    return None
+
+
+def _along(dims: Sequence[LatticeDim], gap: Point) -> list[LatticeDim]:
+    """The directions parallel to ``gap``; a missing one is a direction of a single point."""
+    found = [dim for dim in dims if _parallel(dim.step, gap)]
+    return found or [LatticeDim(1, gap)]
+
+
+def _parallel(step: Point, gap: Point) -> bool:
+    return any(gap) and all(a * d == b * c for a, c in zip(step, gap, strict=True) for b, d in zip(step, gap, strict=True))
+
+
+def _without(dims: Sequence[LatticeDim], removed: LatticeDim) -> list[LatticeDim]:
+    return [dim for dim in dims if dim != removed]
+
+
+def digits(index: Mapping[str, Affine], extents: Mapping[str, int]) -> tuple[dict[str, Affine], dict[str, int]]:
+    """Cuts loops into digits until every expression is linear; raises `NotALatticeError` where no cut does it."""
+    index = {name: expression.simplify(extents) for name, expression in index.items()}
+    extents = dict(extents)
+    while any(not expression.is_linear for expression in index.values()):
+        loop, size = _cut(index, extents)
+        high, low = f"{loop}'", f"{loop}."
+        extents = {
+            name: extent
+            for old, count in extents.items()
+            for name, extent in (((high, count // size), (low, size)) if old == loop else ((old, count),))
+        }
+        pieces = {loop: var(high) * size + var(low)}
+        index = {name: expression.substitute(pieces).simplify(extents) for name, expression in index.items()}
+    return index, extents
+
+
+def _cut(index: Mapping[str, Affine], extents: Mapping[str, int]) -> tuple[str, int]:
+    """A loop and the size of its low digit, at which the divisor of some expression cuts it."""
+    for division in (division for expression in index.values() for division in _divisions(expression)):
+        for atom, coefficient in division.numerator.terms:
+            size = division.divisor // coefficient if coefficient > 0 and division.divisor % coefficient == 0 else 0
+            if isinstance(atom, Var) and 1 < size < extents[atom.name] and extents[atom.name] % size == 0:
+                return atom.name, size
+    raise NotALatticeError(", ".join(f"{name} = {expression}" for name, expression in index.items()))
+
+
+def _divisions(expression: Affine) -> Iterator[FloorDiv]:
+    for atom, _ in expression.terms:
+        if isinstance(atom, FloorDiv):
+            yield atom
+            yield from _divisions(atom.numerator)

@@ -1,0 +1,115 @@
+"""The two verbs of which every transformation is made.
+
+`move` carries statement instances to other loop points; `restrict` removes some. Both are given the same two things and
+do the same with them: a **section**, which says where a point of the new loops lies among the old ones (old loops as
+expressions over the new), and a **retraction**, which sends every point of the old loops to one of the new (new loops as
+expressions over the old) and undoes the section. For a move the two are inverse to each other. For a restriction the
+section reaches only what is kept, and section after retraction is the completion map: it sends every dropped point to the
+kept one that stands in for it.
+
+`cut` is a move that gives pieces of one statement to several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+from loopwright.errors import InvalidNestError, NotApplicableError
+from loopwright.ir import polyhedral
+from loopwright.ir.affine import Affine, var
+from loopwright.ir.lattice import Lattice, NotALatticeError
+from loopwright.ir.loopnest import Condition, Index, Loop, LoopNest, Statement
+
+
+def move(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
+    """The statement over ``loops``; loops that keep their name and value need not be named in the two maps."""
+    if prod(loop.extent for loop in loops) != statement.macs:
+        raise InvalidNestError(f"a move from {statement.extents} to {loops} changes the number of instances")
+    return _carry(statement, loops, section, retraction)
+
+
+def restrict(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
+    """The statement with only those instances that ``section`` reaches.
+
+    Raises `NotApplicableError` when a loop that is cut down moves the batch, or both outputs and reductions.
+    """
+    for name in section:
+        _require_one_kind(statement, name, "removes iterations of")
+        if any(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name)):
+            raise NotApplicableError(f"loop {name!r} runs over the batch; a network must treat all images alike")
+    if not statement.holds_whole_batch:
+        raise NotApplicableError(f"{statement.name} holds a part of the batch; a network must treat all images alike")
+    carried = _carry(statement, loops, section, retraction)
+    return replace(carried, lattice=_lattice(carried))
+
+
+def cut(statement: Statement, name: str, points: Sequence[int]) -> list[Statement]:
+    """Statements for the intervals of loop ``name`` between ``points``, in order; each keeps the loops' names."""
+    _require_one_kind(statement, name, "cuts")
+    extent = statement.loop(name).extent
+    ends = [0, *points, extent]
+    return [_interval(statement, name, start, end) for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def _interval(statement: Statement, name: str, start: int, end: int) -> Statement:
+    loops = [replace(loop, extent=end - start) if loop.name == name else loop for loop in statement.loops]
+    carried = _carry(statement, loops, {name: var(name) + start}, {name: var(name) - start})
+    inside: Condition = (carried.position[name], end - start)
+    return replace(carried, piece=(*statement.piece, inside), lattice=_lattice(carried))
+
+
+def replace_statement(nest: LoopNest, old: Statement, new: Sequence[Statement], step: str) -> LoopNest:
+    """The nest with ``new`` in place of ``old``, statements numbered afresh."""
+    statements = [s for statement in nest.statements for s in (new if statement is old else (statement,))]
+    named = tuple(replace(statement, name=f"s{k}") for k, statement in enumerate(statements))
+    return LoopNest(nest.computation, named, nest, step)
+
+
+def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
+    extents = {loop.name: loop.extent for loop in loops}
+    iterators = statement.computation.extents
+    section = {loop.name: section.get(loop.name, var(loop.name)) for loop in statement.loops}
+    retraction = {loop.name: retraction.get(loop.name, var(loop.name)) for loop in loops}
+    return replace(
+        statement,
+        loops=tuple(loops),
+        index={it: expression.substitute(section).simplify(extents) for it, expression in statement.index.items()},
+        position={
+            loop: expression.simplify(statement.extents).substitute(statement.position).simplify(iterators)
+            for loop, expression in retraction.items()
+        },
+        schedule=statement.schedule.apply_range(_relation(statement, loops, section)),
+    )
+
+
+def _relation(statement: Statement, loops: Sequence[Loop], section: Mapping[str, Affine]) -> polyhedral.Relation:
+    """From the old loop points to the new ones, as isl has it."""
+    old = {loop.name: f"l{k}" for k, loop in enumerate(statement.loops)}
+    new = {loop.name: f"m{k}" for k, loop in enumerate(loops)}
+    return polyhedral.relation(
+        [(old[loop.name], loop.extent) for loop in statement.loops],
+        [(new[loop.name], loop.extent) for loop in loops],
+        [(var(old[name]), polyhedral.renamed(expression, new)) for name, expression in section.items()],
+    )
+
+
+def _lattice(statement: Statement) -> Lattice:
+    try:
+        return Lattice.of(statement.index, statement.extents, statement.computation.names)
+    except NotALatticeError as error:
+        raise NotApplicableError(
+            f"what remains is no box of any loops, because a loop cuts across an iterator ({error}); "
+            f"take this step before the fuse or split that made that loop"
+        ) from error
+
+
+def _require_one_kind(statement: Statement, name: str, verb: str) -> None:
+    if statement.kind(name) == "mixed":
+        outputs = sorted(statement.addresses(name) & statement.computation.output_iterators)
+        reduced = sorted(statement.addresses(name) - statement.computation.output_iterators)
+        raise NotApplicableError(
+            f"the step {verb} loop {name!r}, which runs over outputs ({', '.join(outputs)}) and over a reduction "
+            f"({', '.join(reduced)}) at once; split it where the two meet"
+        )

@@ -1,0 +1,43 @@
+"""A nest as text: one line a loop, then what its statement does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loopwright.ir.affine import Affine
+from loopwright.ir.loopnest import Access, Case, LoopNest, Statement
+
+
+def print_nest(nest: LoopNest) -> str:
+    """The statements in order, and where outputs that none of them writes come from."""
+    lines = [line for statement in nest.statements for line in _statement_lines(statement)]
+    lines += [f"completed: {_case(nest, case)}" for case in nest.completion]
+    return "\n".join(lines)
+
+
+def _statement_lines(statement: Statement) -> Iterator[str]:
+    for depth, loop in enumerate(statement.loops):
+        marks = [mark for mark in (loop.mark, statement.kind(loop.name)) if mark and mark != "parallel"]
+        comment = f"  # {', '.join(marks)}" if marks else ""
+        yield f"{'  ' * depth}for {loop.name} in {loop.extent}:{comment}"
+    computation = statement.computation
+    written, read, weight = (
+        _element(access, statement) for access in (computation.output, computation.input, computation.weight)
+    )
+    yield f"{'  ' * len(statement.loops)}{statement.name}: {written} += {read} * {weight}"
+
+
+def _element(access: Access, statement: Statement) -> str:
+    index = [expression.substitute(statement.index).simplify(statement.extents) for expression in access.index]
+    return f"{access.tensor}[{', '.join(map(str, index))}]"
+
+
+def _case(nest: LoopNest, case: Case) -> str:
+    rank = len(nest.computation.output.index)
+    conditions = [_condition(expression, bound) for expression, bound in case.where]
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    return f"output[{', '.join(f'o{k}' for k in range(rank))}] = output[{', '.join(map(str, case.source))}]{where}"
+
+
+def _condition(expression: Affine, bound: int) -> str:
+    return f"{expression} = 0" if bound == 1 else f"0 <= {expression} < {bound}"

@@ -1,0 +1,50 @@
+"""The rules that every nest obeys; checked after each step in tests. A breach is a bug and raises `InvalidNestError`."""
+
+from __future__ import annotations
+
+from loopwright.errors import InvalidNestError
+from loopwright.ir import polyhedral
+from loopwright.ir.affine import Affine, var
+from loopwright.ir.loopnest import LoopNest, Statement
+
+
+def verify(nest: LoopNest) -> None:
+    """Checks each statement's invariant, and that no two statements share an instance."""
+    for statement in nest.statements:
+        verify_statement(statement)
+    for k, first in enumerate(nest.statements):
+        for second in nest.statements[:k]:
+            if not first.domain.is_disjoint(second.domain):
+                raise InvalidNestError(f"{second.name} and {first.name} execute the same statement instance")
+
+
+def verify_statement(statement: Statement) -> None:
+    """The schedule is a bijection onto the box of the loops; `index` is its inverse; `position` agrees with it on the
+    domain; the lattice is the domain."""
+    points = [(f"l{k}", loop.extent) for k, loop in enumerate(statement.loops)]
+    iterators = [(f"i{k}", extent) for k, extent in enumerate(statement.computation.extents.values())]
+    loop_names = {loop.name: f"l{k}" for k, loop in enumerate(statement.loops)}
+    iterator_names = {name: f"i{k}" for k, name in enumerate(statement.computation.names)}
+    _require(polyhedral.is_bijection(statement.schedule, polyhedral.box(points)), statement, "its schedule is no bijection")
+    inverse = [(var(iterator_names[name]), polyhedral.renamed(e, loop_names)) for name, e in statement.index.items()]
+    by_index = polyhedral.relation(iterators, points, inverse)
+    _require(polyhedral.equal(by_index, statement.schedule), statement, "its index expressions are not its schedule")
+    forward = [(var(loop_names[name]), polyhedral.renamed(e, iterator_names)) for name, e in statement.position.items()]
+    by_position = polyhedral.relation(iterators, points, forward).intersect_domain(statement.domain)
+    _require(polyhedral.equal(by_position, statement.schedule), statement, "its positions are not its schedule")
+    _require(polyhedral.equal(_lattice_set(statement), statement.domain), statement, "its lattice is not its domain")
+
+
+def _lattice_set(statement: Statement) -> polyhedral.Set:
+    lattice = statement.lattice
+    digits = [(f"d{k}", dim.extent) for k, dim in enumerate(lattice.dims)]
+    points = [
+        sum((var(f"d{k}") * dim.step[axis] for k, dim in enumerate(lattice.dims)), Affine((), offset))
+        for axis, offset in enumerate(lattice.offset)
+    ]
+    return polyhedral.access([name for name, _ in digits], points).intersect_domain(polyhedral.box(digits)).range()
+
+
+def _require(holds: bool, statement: Statement, what: str) -> None:
+    if not holds:
+        raise InvalidNestError(f"{statement.name}: {what}: {statement}")

@@ -1,0 +1,6 @@
+"""Transformations of loop nests: program transformations move statement instances, neural ones remove some."""
+
+from loopwright.transformations._base import Transformation
+from loopwright.transformations._sequence import Step, TransformationSequence, registered
+
+__all__ = ["Step", "Transformation", "TransformationSequence", "registered"]

@@ -1,0 +1,118 @@
+"""What a transformation is: a frozen dataclass whose fields are its parameters, in one line of text.
+
+A new one is a new file under `program`, `neural` or `mapping` with a subclass of `Transformation`; nothing lists them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
+
+from loopwright.errors import ArgumentError, NotApplicableError
+from loopwright.ir.loopnest import Loop, Statement
+from loopwright.text import Call
+
+
+@dataclass(frozen=True)
+class Transformation(ABC):
+    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after."""
+
+    name: ClassVar[str]
+    neural: ClassVar[bool] = False
+
+    @abstractmethod
+    def rewrite(self, statement: Statement) -> Sequence[Statement]:
+        """The statement(s) that take its place; raises `NotApplicableError` where the step does not fit."""
+
+    @classmethod
+    @abstractmethod
+    def instances(cls, statement: Statement) -> Iterator[Self]:
+        """The instances that apply to ``statement``, from which a search draws."""
+
+    def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
+        """The canonical steps that this one stands for on ``statement``."""
+        return (self,)
+
+    def call(self) -> Call:
+        """The step as a call; here the fields in order, those with a default as keywords and only where they differ."""
+        required = [field for field in fields(self) if field.default is not None]
+        optional = [field for field in fields(self) if field.default is None]
+        keywords = [(field.name, getattr(self, field.name)) for field in optional]
+        return Call(
+            self.name,
+            tuple(getattr(self, field.name) for field in required),
+            tuple((key, value) for key, value in keywords if value is not None),
+        )
+
+    @classmethod
+    def from_call(cls, call: Call) -> Self:
+        """The inverse of `call`; raises `ArgumentError` where arguments do not match the fields."""
+        required = [field.name for field in fields(cls) if field.default is not None]
+        optional = [field.name for field in fields(cls) if field.default is None]
+        given = dict(call.keywords)
+        if len(call.arguments) != len(required) or call.pairs or not given.keys() <= set(optional):
+            raise ArgumentError(f"{call} does not fit {cls.usage()}")
+        return cls(**dict(zip(required, call.arguments, strict=True)), **given)
+
+    @classmethod
+    def usage(cls) -> str:
+        """The form of a call, for messages."""
+        required = [field.name for field in fields(cls) if field.default is not None]
+        optional = [f"{field.name}=..." for field in fields(cls) if field.default is None]
+        return f"{cls.name}({', '.join(required + optional)})"
+
+    def __str__(self) -> str:
+        return str(self.call())
+
+
+def replaced(statement: Statement, name: str, new: Sequence[Loop]) -> tuple[Loop, ...]:
+    """The statement's loops with ``new`` in the place of loop ``name``."""
+    return tuple(loop for old in statement.loops for loop in (new if old.name == name else (old,)))
+
+
+def require_name(value: object, usage: str) -> None:
+    """Raises `ArgumentError` unless ``value`` is a name."""
+    if not isinstance(value, str):
+        raise ArgumentError(f"{usage}: {value!r} is no name of a loop")
+
+
+def require_factor(value: object, usage: str) -> None:
+    """Raises `ArgumentError` unless ``value`` is an integer of at least 2."""
+    if not isinstance(value, int) or value < 2:
+        raise ArgumentError(f"{usage}: {value!r} is no factor; an integer of at least 2 is needed")
+
+
+def require_divides(factor: int, loop: Loop) -> None:
+    """Raises `NotApplicableError` unless ``factor`` divides the loop's iterations; the message gives those that do."""
+    if loop.extent % factor:
+        choices = ", ".join(map(str, divisors(loop.extent))) or "none"
+        raise NotApplicableError(
+            f"{factor} does not divide the {loop.extent} iterations of loop {loop.name!r} (factors that do: {choices})"
+        )
+
+
+def divisors(extent: int) -> list[int]:
+    """The divisors of ``extent`` from 2 up to itself."""
+    return [factor for factor in range(2, extent + 1) if extent % factor == 0]
+
+
+def fresh(name: str, statement: Statement) -> str:
+    """``name``, numbered when the statement has a loop of that name."""
+    number, candidate = 2, name
+    while candidate in statement.extents:
+        candidate, number = f"{name}{number}", number + 1
+    return candidate
+
+
+def outermost(statement: Statement) -> list[Loop]:
+    """The loops from the outermost on, without leading ones that have one iteration or run over the batch alone."""
+    loops = list(statement.loops)
+    while loops and _is_batch(statement, loops[0].name):
+        loops.pop(0)
+    return loops
+
+
+def _is_batch(statement: Statement, name: str) -> bool:
+    return all(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name))

@@ -1,0 +1,1 @@
+"""Transformations that remove statement instances: the operator changes, its shapes stay."""

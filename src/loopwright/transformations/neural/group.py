@@ -1,0 +1,111 @@
+"""Grouping: of the tiles of two loops only those on the diagonal are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import ClassVar, Self
+
+from loopwright.errors import ArgumentError, NotApplicableError
+from loopwright.ir.affine import var
+from loopwright.ir.loopnest import Loop, Statement
+from loopwright.ir.move import restrict
+from loopwright.transformations._base import (
+    Transformation,
+    divisors,
+    fresh,
+    outermost,
+    require_divides,
+    require_factor,
+    require_name,
+)
+from loopwright.transformations.program.reorder import Reorder
+
+
+@dataclass(frozen=True)
+class Group(Transformation):
+    """``group(a, b, G)``: tiles the two outermost loops by ``G`` and keeps the instances whose tile numbers agree.
+
+    Grouping (co, ci) is grouped convolution; other loops give other operators. An output that is dropped (both loops
+    parallel) takes the value at the same offset in the kept tile of the loop that addresses output channels.
+
+    >>> from loopwright.transformations._example import show
+    >>> show("group(co, ci, 2)")
+    for co in 4:          ->  for g in 2:
+      for ci in 4:        ->    for co in 2:
+        for oh in 8:      ->      for ci in 2:
+                          ->        for oh in 8:
+    """
+
+    name: ClassVar[str] = "group"
+    neural: ClassVar[bool] = True
+    first: str
+    second: str
+    factor: int
+
+    def __post_init__(self) -> None:
+        require_name(self.first, self.usage())
+        require_name(self.second, self.usage())
+        require_factor(self.factor, self.usage())
+        if self.first == self.second:
+            raise ArgumentError(f"{self.usage()} needs two different loops, not {self.first!r} twice")
+
+    def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
+        for name in (self.first, self.second):
+            statement.loop(name)
+        return [*brought_outermost(statement, (self.first, self.second)), self]
+
+    def rewrite(self, statement: Statement) -> Sequence[Statement]:
+        first, second = statement.loop(self.first), statement.loop(self.second)
+        require_divides(self.factor, first)
+        require_divides(self.factor, second)
+        if outermost(statement)[:2] != [first, second]:
+            raise NotApplicableError(f"{first.name!r} and {second.name!r} are not the two outermost loops; reorder first")
+        tiles = [Loop(loop.name, loop.extent // self.factor) for loop in (first, second)]
+        group = Loop(fresh("g", statement), self.factor)
+        place = statement.loops.index(first)
+        loops = (*statement.loops[:place], group, *tiles, *statement.loops[place + 2 :])
+        section = {tile.name: var(group.name) * tile.extent + var(tile.name) for tile in tiles}
+        kept = tiles[0 if self._second_changes(statement) else 1]
+        retraction = {tile.name: var(tile.name) % tile.extent for tile in tiles}
+        retraction[group.name] = var(kept.name) // kept.extent
+        return [restrict(statement, loops, section, retraction)]
+
+    def _second_changes(self, statement: Statement) -> bool:
+        """Which loop's tile a dropped point changes: a reduction's before an output's (no output is dropped then), and
+        of two outputs the one that addresses channels, the first when both or neither do."""
+        reduced = [statement.kind(name) == "reduction" for name in (self.first, self.second)]
+        if reduced[0] != reduced[1]:
+            return reduced[1]
+        channels = statement.computation.channel_iterators
+        in_channels = [bool(statement.addresses(name) & channels) for name in (self.first, self.second)]
+        return in_channels == [False, True]
+
+    @classmethod
+    def instances(cls, statement: Statement) -> Iterator[Self]:
+        """All pairs of loops that a common factor divides, other than the batch or a mix of outputs and reductions."""
+        loops = [loop for loop in statement.loops if restrictable(statement, loop)]
+        for first in loops:
+            for second in loops:
+                if first is not second:
+                    common = divisors(gcd(first.extent, second.extent))
+                    yield from (cls(first.name, second.name, factor) for factor in common)
+
+
+def brought_outermost(statement: Statement, names: Sequence[str]) -> list[Transformation]:
+    """The `reorder` that brings the named loops outermost, or nothing where they are."""
+    order = [loop.name for loop in outermost(statement)]
+    if any(name not in order for name in names):  # a loop of one iteration that leads
+        order = [loop.name for loop in statement.loops]
+    if order[: len(names)] == list(names):
+        return []
+    upto = max(order.index(name) for name in names)
+    return [Reorder((*names, *(name for name in order[: upto + 1] if name not in names)))]
+
+
+def restrictable(statement: Statement, loop: Loop) -> bool:
+    """Whether a neural step may cut the loop down."""
+    computation = statement.computation
+    batch = any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name))
+    return loop.extent > 1 and not batch and statement.holds_whole_batch and statement.kind(loop.name) != "mixed"

@@ -1,0 +1,1 @@
+"""Transformations that move statement instances: the values computed stay the same."""
