@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from math import prod
 
 import numpy as np
@@ -121,25 +122,38 @@ def merge_dims(dims: Sequence[LatticeDim]) -> tuple[LatticeDim, ...]:
 
 
 def join(first: Lattice, second: Lattice) -> Lattice | None:
-    """Their union, where it is a lattice because ``second`` continues ``first`` along one direction; else ``None``."""
+    """Their union, where it is a lattice because ``second`` continues ``first`` along one direction; else ``None``.
+
+    The lattices must not meet. A direction in which one of them has a single point may be any.
+    """
     gap = tuple(b - a for a, b in zip(first.offset, second.offset, strict=True))
-    for start in _along(first.dims, gap):
-        for end in _along(second.dims, gap):
+    for start in (*first.dims, LatticeDim(1, gap)):
+        if gap == tuple(start.extent * step for step in start.step):
+            ends = [dim for dim in second.dims if dim.step == start.step]
+            end = ends[0] if ends else LatticeDim(1, start.step)
             rest = _without(first.dims, start)
-            continues = gap == tuple(start.extent * step for step in start.step)
-            if continues and start.step == end.step and rest == _without(second.dims, end):
+            if rest == _without(second.dims, end):
                 return Lattice(first.offset, merge_dims([*rest, LatticeDim(start.extent + end.extent, start.step)]))
     return None
 
 
-def _along(dims: Sequence[LatticeDim], gap: Point) -> list[LatticeDim]:
-    """The directions parallel to ``gap``; a missing one is a direction of a single point."""
-    found = [dim for dim in dims if _parallel(dim.step, gap)]
-    return found or [LatticeDim(1, gap)]
+def join_all(lattices: Sequence[Lattice]) -> list[Lattice]:
+    """The lattices, which must not meet, joined for as long as two of them join."""
+    pending = list(lattices)
+    pair = _joining(pending)
+    while pair is not None:
+        first, second, union = pair
+        pending = [lattice for lattice in pending if lattice is not first and lattice is not second] + [union]
+        pair = _joining(pending)
+    return sorted(pending, key=lambda lattice: (lattice.offset, str(lattice.dims)))
 
 
-def _parallel(step: Point, gap: Point) -> bool:
-    return any(gap) and all(a * d == b * c for a, c in zip(step, gap, strict=True) for b, d in zip(step, gap, strict=True))
+def _joining(lattices: Sequence[Lattice]) -> tuple[Lattice, Lattice, Lattice] | None:
+    for first, second in permutations(lattices, 2):
+        union = join(first, second)
+        if union is not None:
+            return first, second, union
+    return None
 
 
 def _without(dims: Sequence[LatticeDim], removed: LatticeDim) -> list[LatticeDim]:

@@ -21,7 +21,7 @@ from math import prod
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
-from loopwright.ir.lattice import Lattice, NotALatticeError, count_union, digits, join
+from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, count_union, digits, join_all, merge_dims
 
 Index = Mapping[str, Affine]
 Condition = tuple[Affine, int]  # 0 <= expression < bound
@@ -225,14 +225,17 @@ class LoopNest:
 
     @cached_property
     def lattices(self) -> tuple[Lattice, ...]:
-        """What is computed, whatever the order and the names: the statements' domains without the batch, joined where
-        one continues another, in canonical order."""
-        kept = [k for k, it in enumerate(self.computation.iterators) if it.role != "batch"]
-        pending = list({statement.lattice.project(kept): None for statement in self.statements})
-        joined = _join_any(pending)
-        while joined is not None:
-            pending, joined = joined, _join_any(joined)
-        return tuple(sorted(pending, key=lambda lattice: (lattice.offset, str(lattice.dims))))
+        """What is computed for one image, whatever the order and the names: the statements' domains without the batch,
+        joined where one continues another."""
+        computation = self.computation
+        kept = [k for k, it in enumerate(computation.iterators) if it.role != "batch"]
+        batch = [k for k in range(len(computation.iterators)) if k not in kept]
+        if self.macs == prod(computation.extents.values()):
+            steps = [tuple(int(k == axis) for k in range(len(kept))) for axis in range(len(kept))]
+            dims = [LatticeDim(computation.iterators[k].extent, step) for k, step in zip(kept, steps, strict=True)]
+            return (Lattice((0,) * len(kept), merge_dims(dims)),)
+        first_image = [s.lattice for s in self.statements if not any(s.lattice.offset[k] for k in batch)]
+        return tuple(join_all([lattice.project(kept) for lattice in first_image]))
 
     @cached_property
     def completion(self) -> tuple[Case, ...]:
@@ -283,15 +286,6 @@ def _always(condition: Condition, extents: Mapping[str, int]) -> bool:
 
 def _only_outputs(statement: Statement) -> bool:
     return all(expression.variables <= statement.computation.output_iterators for expression, _ in statement.piece)
-
-
-def _join_any(lattices: list[Lattice]) -> list[Lattice] | None:
-    for first in lattices:
-        for second in lattices:
-            joined = join(first, second) if first is not second else None
-            if joined is not None:
-                return [*(lattice for lattice in lattices if lattice not in (first, second)), joined]
-    return None
 
 
 def untransformed(computation: Computation) -> LoopNest:
