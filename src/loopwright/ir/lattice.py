@@ -127,6 +127,8 @@ def join(first: Lattice, second: Lattice) -> Lattice | None:
     The lattices must not meet. A direction in which one of them has a single point may be any.
     """
     gap = tuple(b - a for a, b in zip(first.offset, second.offset, strict=True))
+    if min(gap, default=0) < 0:
+        return None
     for start in (*first.dims, LatticeDim(1, gap)):
         if gap == tuple(start.extent * step for step in start.step):
             ends = [dim for dim in second.dims if dim.step == start.step]
@@ -184,7 +186,8 @@ def _cut(index: Mapping[str, Affine], extents: Mapping[str, int]) -> tuple[str, 
             size = division.divisor // coefficient if coefficient > 0 and division.divisor % coefficient == 0 else 0
             if isinstance(atom, Var) and 1 < size < extents[atom.name] and extents[atom.name] % size == 0:
                 return atom.name, size
-    raise NotALatticeError(", ".join(f"{name} = {expression}" for name, expression in index.items()))
+    crossing = (f"{name} = {expression}" for name, expression in index.items() if not expression.is_linear)
+    raise NotALatticeError(", ".join(crossing))
 
 
 def _divisions(expression: Affine) -> Iterator[FloorDiv]:

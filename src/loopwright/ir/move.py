@@ -36,13 +36,18 @@ def restrict(statement: Statement, loops: Sequence[Loop], section: Index, retrac
     Raises `NotApplicableError` when a loop that is cut down moves the batch, or both outputs and reductions.
     """
     for name in section:
-        _require_one_kind(statement, name, "removes iterations of")
-        if any(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name)):
-            raise NotApplicableError(f"loop {name!r} runs over the batch; a network must treat all images alike")
-    if not statement.holds_whole_batch:
-        raise NotApplicableError(f"{statement.name} holds a part of the batch; a network must treat all images alike")
+        require_restrictable(statement, name)
     carried = _carry(statement, loops, section, retraction)
     return replace(carried, lattice=_lattice(carried))
+
+
+def require_restrictable(statement: Statement, name: str) -> None:
+    """Raises `NotApplicableError` where no iteration of the loop may be removed."""
+    _require_one_kind(statement, name, "removes iterations of")
+    if any(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name)):
+        raise NotApplicableError(f"loop {name!r} runs over the batch; a network must treat all images alike")
+    if not statement.holds_whole_batch:
+        raise NotApplicableError(f"{statement.name} holds a part of the batch; a network must treat all images alike")
 
 
 def cut(statement: Statement, name: str, points: Sequence[int]) -> list[Statement]:

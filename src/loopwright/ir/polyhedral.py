@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import islpy as isl
 
-from loopwright.ir.affine import Affine, FloorDiv, Minimum, Var, constant
+from loopwright.ir.affine import Affine, FloorDiv, Var, constant
 
 Relation = isl.Map
 Set = isl.Set
@@ -71,16 +71,16 @@ def equal(first: Relation | Set, second: Relation | Set) -> bool:
     return bool(first.is_equal(second))
 
 
-def count(domain: Set) -> int:
-    """The number of points of a bounded set (by enumeration: for tests and small nests)."""
-    total = 0
+def points(domain: Set) -> set[tuple[int, ...]]:
+    """All points of a bounded set, by enumeration: for tests and small nests."""
+    found: set[tuple[int, ...]] = set()
 
-    def add(_: isl.Point) -> None:
-        nonlocal total
-        total += 1
+    def add(point: isl.Point) -> None:
+        rank = domain.dim(isl.dim_type.set)
+        found.add(tuple(point.get_coordinate_val(isl.dim_type.set, k).to_python() for k in range(rank)))
 
     domain.foreach_point(add)
-    return total
+    return found
 
 
 def sample_pair(pairs: Relation) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -94,33 +94,12 @@ def sample_pair(pairs: Relation) -> tuple[tuple[int, ...], tuple[int, ...]] | No
 
 
 def earlier(size: int, depth: int | None = None) -> Relation:
-    """``{ [x] -> [y] : x is lexicographically before y }``; with ``depth``, equal above that loop and before at it."""
-    space = isl.Space.set_alloc(isl.Context(), 0, size) if depth is None else None
-    if space is not None:
-        return isl.Map.lex_lt(space)
+    """``{ [x] -> [y] : x is lexicographically before y }``; with ``depth``, equal outside of that loop and before at it."""
     left, right = names("x", size), names("y", size)
-    same = [f"x{k} = y{k}" for k in range(depth or 0)]
-    body = " and ".join([*same, f"x{depth} < y{depth}"])
-    return isl.Map(f"{{ [{', '.join(left)}] -> [{', '.join(right)}] : {body} }}")
+    depths = range(size) if depth is None else (depth,)
+    cases = [" and ".join([*(f"x{k} = y{k}" for k in range(at)), f"x{at} < y{at}"]) for at in depths]
+    return isl.Map(f"{{ [{', '.join(left)}] -> [{', '.join(right)}] : {' or '.join(f'({case})' for case in cases)} }}")
 
 
 def _box(bounds: Bounds) -> str:
     return " and ".join(f"0 <= {name} < {extent}" for name, extent in bounds) or "1 = 1"
-
-
-__all__ = [
-    "Minimum",
-    "Relation",
-    "Set",
-    "access",
-    "box",
-    "count",
-    "earlier",
-    "equal",
-    "is_bijection",
-    "names",
-    "relation",
-    "renamed",
-    "sample_pair",
-    "text",
-]

@@ -53,6 +53,10 @@ class OperatorModule(nn.Module):
                 module.bias.copy_(conv.bias.detach())
         return module
 
+    def origins(self) -> dict[str, np.ndarray]:
+        """For each weight parameter, the row-major numbers of its elements in the untransformed weight."""
+        return {f"weight_{number}": elements for number, (elements, _) in enumerate(self._pools)}
+
     def contraction_weights(self) -> list[Tensor]:
         """The dense weight of every contraction, in the form's order."""
         weights: dict[int, Tensor] = {}

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, Statement
-from loopwright.ir.move import restrict
+from loopwright.ir.move import require_restrictable, restrict
 from loopwright.transformations._base import (
     Transformation,
     divisors,
@@ -94,7 +94,10 @@ class Group(Transformation):
 
 
 def brought_outermost(statement: Statement, names: Sequence[str]) -> list[Transformation]:
-    """The `reorder` that brings the named loops outermost, or nothing where they are."""
+    """The `reorder` that brings the named loops outermost, or nothing where they are; raises `NotApplicableError` where
+    one of them may not be cut down."""
+    for name in names:
+        require_restrictable(statement, name)
     order = [loop.name for loop in outermost(statement)]
     if any(name not in order for name in names):  # a loop of one iteration that leads
         order = [loop.name for loop in statement.loops]

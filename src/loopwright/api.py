@@ -1,0 +1,129 @@
+"""The Python API: the same as the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from loopwright import __version__, targets
+from loopwright.errors import ArgumentError, LoopwrightError
+from loopwright.lowering.network import CompiledNetwork
+from loopwright.models.images import load_minibatch
+from loopwright.models.network import Network
+from loopwright.models.resolve import resolve
+from loopwright.models.trace import trace
+from loopwright.report.outcome import RunInputs, summary_of
+from loopwright.report.page import write_report
+from loopwright.report.summary import RunSummary
+from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, new_folder, save
+from loopwright.search.progress import Progress, SilentProgress
+from loopwright.search.run import Outcome, Settings, run_search
+from loopwright.search.stages import Stages
+from loopwright.store import Store, default_path
+
+__all__ = ["Optimized", "load", "optimize"]
+
+
+@dataclass(frozen=True, eq=False)
+class Optimized:
+    """The chosen network as a trainable PyTorch module, the same compiled for the target, and the run's figures.
+    ``folder`` is where they were written, if anywhere."""
+
+    module: nn.Module
+    compiled: CompiledNetwork
+    summary: RunSummary
+    folder: Path | None
+
+
+def optimize(
+    model: str | nn.Module,
+    example_input: torch.Tensor | Sequence[int] | None = None,
+    *,
+    target: str = "cpu",
+    out: Path | str | None = None,
+    data: Path | str | None = None,
+    configurations: int = 1000,
+    images: int = 32,
+    seed: int = 0,
+    store: Path | str | None = None,
+    progress: Progress | None = None,
+    command: str = "loopwright.optimize",
+) -> Optimized:
+    """Finds a network of the same kind that is faster on ``target``, and writes it to the new folder ``out``.
+
+    ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is an
+    input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
+    files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
+    ``configurations`` are drawn with ``seed``. ``store`` keeps timings and verdicts (without it, a file in the user's
+    cache folder).
+
+    Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
+    """
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        require_free(folder)
+    stages = Stages(progress or SilentProgress())
+    hardware = targets.named(target)
+    with stages.stage("Trace"):
+        network = traced(model, example_input, seed)
+        minibatch = load_minibatch(data, images, seed, network.input_shape)
+    with Store.open(store or default_path()) as opened:
+        outcome = run_search(network, minibatch, hardware, opened, Settings(configurations, seed), stages)
+        inputs = RunInputs(command, datetime.now(UTC).isoformat(timespec="seconds"), __version__, target, seed)
+        summary = summary_of(outcome, inputs, stages.seconds)
+    if folder is not None:
+        _write(folder, model if isinstance(model, str) else "", outcome, summary)
+    return Optimized(outcome.module, outcome.compiled, summary, folder)
+
+
+def traced(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] | None = None, seed: int = 0) -> Network:
+    """The network of a name or module; `ArgumentError` where it has no convolution that can be transformed."""
+    shape = tuple(example_input.shape if isinstance(example_input, torch.Tensor) else example_input or ())
+    if isinstance(model, nn.Module):
+        if not shape:
+            raise ArgumentError("a module needs an example input, as in optimize(module, torch.zeros(1, 3, 32, 32))")
+        network = trace(model, torch.zeros(shape))
+    else:
+        source = resolve(model, shape or None)
+        network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
+    if not network.transformable:
+        reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
+        raise ArgumentError(f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})")
+    return network
+
+
+def require_free(folder: Path) -> None:
+    """Raises `ArgumentError` if ``folder`` is a file, holds a run, or holds anything else."""
+    if folder.is_dir():
+        if (folder / "network.json").exists():
+            raise ArgumentError(f"--out {folder} already holds a run; name another folder or remove it")
+        if any(folder.iterdir()):
+            raise ArgumentError(f"--out {folder} is not empty; name a new folder")
+    elif folder.exists():
+        raise ArgumentError(f"--out {folder} is a file; name a folder")
+
+
+def _write(folder: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:
+    operators = {layer.name: str(layer.operator) for layer in outcome.network.transformable}
+    layers = {
+        layer: ChangedLayer(operators[layer], text) for layer, text in outcome.chosen.accepted.candidate.sequences
+    }
+    with new_folder(folder) as staged:
+        save(staged, NetworkSpec(model, outcome.network.input_shape, layers), outcome.module)
+        write_report(summary, staged)
+        _require_same(outcome, load(staged, outcome.network.module))
+
+
+def _require_same(outcome: Outcome, loaded: nn.Module) -> None:
+    """What was written gives the same outputs, bit for bit."""
+    images = torch.from_numpy(outcome.minibatch.images)
+    with torch.no_grad():
+        outputs = [module.eval()(images) for module in (outcome.module, loaded)]
+    outcome.module.train()
+    if not torch.equal(*outputs):
+        raise LoopwrightError("the network that was written gives other outputs than the one chosen; please report this")

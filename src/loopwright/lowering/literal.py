@@ -1,0 +1,90 @@
+"""A nest in TIR, loop by loop as it stands: the same meaning as the interpreter's, compiled.
+
+The program transformations of a sequence are all there, which makes this the lowering to check them with; fast code comes
+from `loopwright.lowering.schedules`, which choose an order of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tvm import tirx
+from tvm.tirx import ForKind
+
+from loopwright.ir.loopnest import Access, Case, LoopNest, Statement
+from loopwright.lowering.tir import Expression, inside, loop, sequence, value
+
+KINDS = {"": ForKind.SERIAL, "unrolled": ForKind.UNROLLED}
+
+
+def literal_primfunc(nest: LoopNest) -> tirx.PrimFunc:
+    """``main(input, weight, output)``, all float32 of the shapes that the nest's accesses state; the weight is the
+    untransformed operator's."""
+    computation = nest.computation
+    buffers = {
+        access.tensor: tirx.decl_buffer(access.shape, "float32", access.tensor)
+        for access in (computation.input, computation.weight, computation.output)
+    }
+    output = buffers[computation.output.tensor]
+    shape = computation.output.shape
+    body = [_over(shape, lambda point: tirx.BufferStore(output, tirx.const(0.0, "float32"), point))]
+    body += [_loops(statement, buffers, {}) for statement in nest.statements]
+    if nest.completion:
+        body.append(_over(shape, lambda point: _complete(nest.completion, output, point)))
+    function = tirx.PrimFunc([buffers[t] for t in ("input", "weight", "output")], sequence(body))
+    return function.with_attr({"global_symbol": "main"})
+
+
+def _loops(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]) -> tirx.Stmt:
+    if len(point) == len(statement.loops):
+        return _instance(statement, buffers, point)
+    own = statement.loops[len(point)]
+    variable = tirx.Var(own.name, "int32")
+    inner = _loops(statement, buffers, {**point, own.name: variable})
+    return tirx.For(variable, 0, own.extent, KINDS[own.mark], inner)
+
+
+def _instance(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]) -> tirx.Stmt:
+    computation = statement.computation
+    at = {access.tensor: _element(access, statement, point) for access in _accesses(statement)}
+    output, read, weight = (buffers[access.tensor] for access in _accesses(statement))
+    product = read[at[computation.input.tensor]] * weight[at[computation.weight.tensor]]
+    written = at[computation.output.tensor]
+    update = tirx.BufferStore(output, output[written] + product, written)
+    bounds = zip(at[computation.input.tensor], computation.input.shape, strict=True)
+    guards = [inside(k, extent) for k, extent in bounds if not isinstance(k, int)]
+    return tirx.IfThenElse(tirx.all(*guards), update, None) if guards else update
+
+
+def _accesses(statement: Statement) -> tuple[Access, Access, Access]:
+    computation = statement.computation
+    return computation.output, computation.input, computation.weight
+
+
+def _element(access: Access, statement: Statement, point: Mapping[str, Expression]) -> list[Expression]:
+    index = [expression.substitute(statement.index).simplify(statement.extents) for expression in access.index]
+    return [value(expression, point) for expression in index]
+
+
+def _over(shape: Sequence[int], body: Callable[[list[Expression]], tirx.Stmt]) -> tirx.Stmt:
+    """``body`` at every point of ``shape``."""
+
+    def nested(point: tuple[Expression, ...]) -> tirx.Stmt:
+        if len(point) == len(shape):
+            return body(list(point))
+        return loop(f"o{len(point)}", shape[len(point)], lambda variable: nested((*point, variable)))
+
+    return nested(())
+
+
+def _complete(cases: tuple[Case, ...], output: tirx.Buffer, point: list[Expression]) -> tirx.Stmt:
+    """Written elements keep their own value, so that completing in place is safe."""
+    values = {f"o{axis}": coordinate for axis, coordinate in enumerate(point)}
+    statement: tirx.Stmt | None = None
+    for case in reversed(cases):
+        source = [value(expression, values) for expression in case.source]
+        store = tirx.BufferStore(output, output[source], point)
+        guards = [inside(value(expression, values), bound) for expression, bound in case.where]
+        statement = tirx.IfThenElse(tirx.all(*guards), store, statement) if guards else store
+    assert statement is not None
+    return statement

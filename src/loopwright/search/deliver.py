@@ -1,0 +1,122 @@
+"""A result on disk: a folder with the network's spec, its weights and the report, and how it is loaded again.
+
+``network.json`` names the model, and the sequence of every changed layer; ``weights.safetensors`` holds the state of the
+changed network. Nothing is pickled: the network is built from the spec and takes the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from loopwright import __version__
+from loopwright.errors import ArgumentError
+from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.lowering.transformed import transformed
+from loopwright.models.resolve import resolve
+from loopwright.models.trace import trace
+from loopwright.operators import parse
+from loopwright.transformations import TransformationSequence
+
+SPEC, WEIGHTS = "network.json", "weights.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ChangedLayer:
+    """A layer's operator before, and the sequence that changed it."""
+
+    operator: str
+    sequence: str
+
+    @property
+    def form(self) -> OperatorForm:
+        return operator_form(TransformationSequence.parse(self.sequence).apply(parse(self.operator).nest()))
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A changed network as text. ``model`` is empty where the original was given as a module in Python."""
+
+    model: str
+    input_shape: tuple[int, ...]
+    layers: dict[str, ChangedLayer]
+
+    def to_json(self) -> str:
+        """The content of ``network.json``."""
+        return json.dumps({"format": FORMAT, "loopwright": __version__, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkSpec:
+        """Raises `ArgumentError` for a text that is no spec, or one of a newer version."""
+        try:
+            spec: dict[str, Any] = json.loads(text)
+            if spec["format"] > FORMAT:
+                raise ArgumentError(f"{SPEC} has format {spec['format']}, this version reads {FORMAT}; upgrade Loopwright")
+            layers = {name: ChangedLayer(**layer) for name, layer in spec["layers"].items()}
+            return cls(spec["model"], tuple(spec["input_shape"]), layers)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArgumentError(f"{SPEC} is damaged ({error}); optimize again into a new folder") from error
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` to write to, which becomes ``out`` at the end, and is gone after any exception."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield staged
+        staged.chmod(0o755)
+        staged.rename(out)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
+    """Writes spec and weights."""
+    (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+
+
+def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
+    """The changed network of a result folder, with its weights: a trainable PyTorch module, in training mode.
+
+    ``module`` is the original network, needed where it was given to `optimize` as a module; it stays as it is. Raises
+    `ArgumentError` for a folder that holds no result or a module that is not the original.
+    """
+    folder = Path(folder)
+    if not (folder / SPEC).is_file():
+        raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
+    spec = NetworkSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
+    changed = _build(spec, module)
+    try:
+        changed.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(f"{folder / WEIGHTS} does not fit {folder / SPEC}: {reason}") from error
+    return changed.train()
+
+
+def _build(spec: NetworkSpec, module: nn.Module | None) -> nn.Module:
+    if module is None:
+        if not spec.model:
+            raise ArgumentError("this network was optimized from a module in Python; pass the original as load(..., module=)")
+        module = resolve(spec.model, spec.input_shape).build()
+    network = trace(module, torch.zeros(spec.input_shape), spec.model or None)
+    for name, layer in spec.layers.items():
+        found = network.transformable_layer(name)
+        if str(found.operator) != layer.operator:
+            raise ArgumentError(f"layer {name!r} of the original is {found.operator}, but {SPEC} was made for {layer.operator}")
+    return transformed(network, {name: layer.form for name, layer in spec.layers.items()})

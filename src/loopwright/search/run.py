@@ -1,0 +1,170 @@
+"""A search from a traced network to the chosen one, compiled and timed beside the original."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from loopwright.errors import LoopwrightError
+from loopwright.lowering.network import CompiledNetwork, compile_network
+from loopwright.lowering.transformed import transformed
+from loopwright.measurement.environment import Environment, environment
+from loopwright.measurement.timer import Measurement, Protocol, measure
+from loopwright.models.images import Minibatch
+from loopwright.models.network import Network
+from loopwright.search.candidate import Candidate
+from loopwright.search.funnel import Funnel
+from loopwright.search.judge import Judge
+from loopwright.search.progress import Progress
+from loopwright.search.space import Choice, Limits, SearchSpace
+from loopwright.search.stages import Stages
+from loopwright.search.strategies.random import Accepted, search
+from loopwright.search.timing import OperatorLatencies
+from loopwright.store import Store
+from loopwright.targets.target import Target
+
+TOLERANCE = 1e-3
+"""Largest difference between a compiled network's output and PyTorch's, relative to the largest output."""
+
+NETWORK_ROUNDS = 31
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those with the fewest
+    multiply-accumulates) the operators are timed."""
+
+    configurations: int = 1000
+    seed: int = 0
+    shortlist: int = 24
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An accepted candidate and the sum of its layers' latencies in milliseconds."""
+
+    accepted: Accepted
+    latency_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """All that a search found. ``original_timing`` and ``chosen_timing`` are of the compiled networks, interleaved."""
+
+    network: Network
+    space: SearchSpace
+    minibatch: Minibatch
+    environment: Environment
+    latencies: OperatorLatencies
+    funnel: Funnel
+    original_score: float
+    timed: tuple[Timed, ...]
+    chosen: Timed
+    module: nn.Module
+    compiled: CompiledNetwork
+    original_timing: Measurement
+    chosen_timing: Measurement
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The operator of every changed layer."""
+        return self.space.chosen(self.chosen.accepted.candidate)
+
+
+def run_search(
+    network: Network, minibatch: Minibatch, target: Target, store: Store, settings: Settings, stages: Stages
+) -> Outcome:
+    """Draws, judges, times, chooses; raises `LoopwrightError` if the compiled network does not compute what PyTorch
+    computes."""
+    rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
+    with stages.stage("Transform", len(network.workloads)) as progress:
+        space = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
+        progress.note(str(space.drawn))
+    with stages.stage("Judge", settings.configurations) as progress:
+        judge = Judge(network, minibatch, store)
+        accepted = search(
+            space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance
+        )
+    surroundings = environment(target)
+    latencies = OperatorLatencies(network.input_shape[0], target, store, surroundings, Protocol())
+    timed = _timed(space, accepted, latencies, settings.shortlist, stages)
+    funnel.passed("timed", len(timed))
+    unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
+    chosen = min([unchanged, *timed], key=lambda candidate: candidate.latency_ms)
+    funnel.passed("chosen", int(chosen is not unchanged))
+    with stages.stage("Deliver"):
+        choices = space.chosen(chosen.accepted.candidate)
+        module = transformed(network, {layer: choice.form for layer, choice in choices.items()})
+        original = _compiled(network, network.module, space, {}, latencies, target)
+        compiled = _compiled(network, module, space, choices, latencies, target)
+        runners = [machine.runner(_images(network, minibatch)) for machine in (original, compiled)]
+        before, after = measure(runners, Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
+    return Outcome(
+        network, space, minibatch, surroundings, latencies, funnel, judge.original_score, tuple(timed), chosen,
+        module, compiled, before, after,
+    )  # fmt: skip
+
+
+def _timed(
+    space: SearchSpace, accepted: Sequence[Accepted], latencies: OperatorLatencies, count: int, stages: Stages
+) -> list[Timed]:
+    """The ``count`` accepted candidates with the fewest multiply-accumulates, timed operator by operator."""
+    shortlist = sorted(accepted, key=lambda found: macs(space, space.chosen(found.candidate)))[:count]
+    choices = [space.chosen(found.candidate) for found in shortlist]
+    operators = {choice.key: choice for layer in space.layers for choice in (space.original(layer),)}
+    operators |= {choice.key: choice for chosen in choices for choice in chosen.values()}
+    with stages.stage("Time", len(operators)) as progress:
+        latencies.time(operators.values(), progress.advance)
+    return [
+        Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)
+    ]
+
+
+def macs(space: SearchSpace, choices: Mapping[str, Choice]) -> int:
+    """Multiply-accumulates of the transformable layers for one image."""
+    return sum((choices.get(layer) or space.original(layer)).form.macs for layer in space.layers)
+
+
+def _compiled(
+    network: Network,
+    module: nn.Module,
+    space: SearchSpace,
+    choices: Mapping[str, Choice],
+    latencies: OperatorLatencies,
+    target: Target,
+) -> CompiledNetwork:
+    """The network compiled with the schedules that were timed, and checked against PyTorch."""
+    schedules = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
+    compiled = compile_network(network, module, target, schedules)
+    images = np.random.default_rng(0).standard_normal(network.input_shape, dtype=np.float32)
+    expected, found = _evaluated(module, images), compiled(images)
+    pairs = list(zip(_arrays(expected), _arrays(found), strict=True))
+    error = max(float(np.abs(want - got).max() / max(np.abs(want).max(), 1e-6)) for want, got in pairs)
+    if not error <= TOLERANCE:
+        raise LoopwrightError(
+            f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most {TOLERANCE:.0e} "
+            "is expected); please report this with the command that you ran"
+        )
+    return compiled
+
+
+def _evaluated(module: nn.Module, images: np.ndarray) -> object:
+    with torch.no_grad():
+        return copy.deepcopy(module).eval()(torch.from_numpy(images))
+
+
+def _arrays(outputs: object) -> list[np.ndarray]:
+    found = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+    return [np.asarray(output) for output in found]
+
+
+def _images(network: Network, minibatch: Minibatch) -> np.ndarray:
+    """As many images as the network was traced with, repeated if the minibatch has fewer."""
+    return np.resize(minibatch.images, network.input_shape)

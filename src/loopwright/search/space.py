@@ -1,0 +1,173 @@
+"""The search space: for every workload, the distinct operators that sequences reach; for every layer, one of them.
+
+Sequences are drawn at random from each transformation's own list of applicable instances, and from the recipes. Those
+that reach an operator already there (equal domains, accesses and completion) are recognised and dropped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import cached_property
+
+from loopwright.errors import NotApplicableError
+from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.ir.loopnest import LoopNest
+from loopwright.operators import Operator, parse
+from loopwright.search.candidate import Candidate
+from loopwright.transformations import Step, TransformationSequence, registered
+from loopwright.transformations.recipes import applicable
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A sequence and the operator that it makes of a workload; ``key`` is equal for equal operators."""
+
+    sequence: TransformationSequence
+    form: OperatorForm
+
+    @cached_property
+    def key(self) -> str:
+        return self.form.key
+
+    @classmethod
+    def of(cls, nest: LoopNest, sequence: TransformationSequence) -> Choice:
+        """Raises `NotApplicableError` where the sequence does not fit."""
+        return cls(sequence, operator_form(sequence.apply(nest)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far drawing goes: sequences of at most ``steps`` steps, at most ``operators`` for a workload (the untouched one
+    first), each with at least ``least_share`` of the workload's multiply-accumulates, in at most ``attempts`` draws."""
+
+    steps: int = 5
+    operators: int = 32
+    least_share: float = 1 / 16
+    attempts: int = 400
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What became of the sequences drawn for a space: ``distinct`` gave a new operator, ``equal`` one that was there,
+    ``inapplicable`` did not fit their nest, ``small`` left less than the least share of the work."""
+
+    distinct: int = 0
+    equal: int = 0
+    inapplicable: int = 0
+    small: int = 0
+
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def total(self) -> int:
+        return sum(astuple(self))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.total} sequences drawn: {self.distinct} distinct operators, {self.equal} equal to one of them, "
+            f"{self.small} too small, {self.inapplicable} not applicable"
+        )
+
+
+def draw_sequence(nest: LoopNest, rng: random.Random, steps: int) -> TransformationSequence:
+    """Up to ``steps`` random steps, each from the list of instances that a random transformation gives for a random
+    statement; raises `NotApplicableError` if one of them turns out not to fit."""
+    sequence, transformations = TransformationSequence(), list(registered().values())
+    for _ in range(rng.randint(1, steps)):
+        statement = rng.choice(nest.statements)
+        instances = list(rng.choice(transformations).instances(statement))
+        if instances:
+            step = Step(rng.choice(instances), statement.name if len(nest.statements) > 1 else None)
+            nest, sequence = step.apply(nest), sequence + TransformationSequence((step,))
+    return sequence
+
+
+class _Pool:
+    """The distinct operators found so far for one workload."""
+
+    def __init__(self, nest: LoopNest, limits: Limits):
+        self.nest, self.limits = nest, limits
+        identity = Choice.of(nest, TransformationSequence())
+        self.found = {identity.key: identity}
+        self.drawn = Drawn()
+        self._least = limits.least_share * identity.form.macs
+
+    @property
+    def full(self) -> bool:
+        return len(self.found) >= self.limits.operators or self.drawn.total >= self.limits.attempts
+
+    def add(self, sequence: TransformationSequence) -> None:
+        """Counts what the sequence gives, and keeps it if it is new."""
+        choice = Choice.of(self.nest, sequence)
+        if choice.form.macs < self._least:
+            self.drawn += Drawn(small=1)
+        elif choice.key in self.found:
+            self.drawn += Drawn(equal=1)
+        else:
+            self.drawn += Drawn(distinct=1)
+            self.found[choice.key] = choice
+
+
+def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tuple[Choice, ...], Drawn]:
+    """Distinct operators for a workload (itself first, what recipes make of it, what random sequences add), and what
+    became of all sequences drawn."""
+    pool = _Pool(operator.nest(), limits)
+    for _, _, sequence in applicable(pool.nest):
+        pool.add(sequence)
+    while not pool.full:
+        try:
+            pool.add(draw_sequence(pool.nest, rng, limits.steps))
+        except NotApplicableError:
+            pool.drawn += Drawn(inapplicable=1)
+    return tuple(pool.found.values()), pool.drawn
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """``layers`` maps each transformable layer to its workload's text; ``choices`` each workload
+    to its operators, the untouched one first."""
+
+    layers: Mapping[str, str]
+    choices: Mapping[str, tuple[Choice, ...]]
+    drawn: Drawn
+
+    @classmethod
+    def of(
+        cls,
+        workloads: Mapping[str, Sequence[str]],
+        rng: random.Random,
+        limits: Limits,
+        advance: Callable[[], None] = lambda: None,
+    ) -> SearchSpace:
+        """The space of a network with the given workloads (operator text -> layers); ``advance`` is called after each."""
+        found, total = {}, Drawn()
+        for text in workloads:
+            found[text], drawn = choices(parse(text), rng, limits)
+            total += drawn
+            advance()
+        return cls({layer: text for text, layers in workloads.items() for layer in layers}, found, total)
+
+    def draw(self, rng: random.Random) -> Candidate:
+        """A random configuration: a random share of the layers gets a random operator of its workload each."""
+        share = rng.uniform(0.25, 1.0)
+        picked = {
+            layer: rng.choice(self.choices[workload]).sequence if rng.random() < share else TransformationSequence()
+            for layer, workload in self.layers.items()
+        }
+        return Candidate.of(picked)
+
+    def chosen(self, candidate: Candidate) -> dict[str, Choice]:
+        """What a candidate of this space makes of every layer that it changes."""
+        texts = dict(candidate.sequences)
+        return {
+            layer: next(choice for choice in self.choices[workload] if str(choice.sequence) == texts[layer])
+            for layer, workload in self.layers.items()
+            if layer in texts
+        }
+
+    def original(self, layer: str) -> Choice:
+        """The layer's untouched operator."""
+        return self.choices[self.layers[layer]][0]

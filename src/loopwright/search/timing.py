@@ -1,0 +1,71 @@
+"""Latencies of operators: out of the store where they are known, else tuned, timed, and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.measurement.environment import Environment
+from loopwright.measurement.timer import Protocol
+from loopwright.measurement.tune import Tuned, tune
+from loopwright.search.space import Choice, SearchSpace
+from loopwright.store import Store, TimingKey
+from loopwright.targets.target import Target
+
+EPILOGUE = Epilogue(scale=True, shift=True, residual=False, relu=True)
+"""Operators are timed with the epilogue that most convolutions of a network have."""
+
+
+@dataclass(frozen=True)
+class OperatorLatency:
+    """The fastest schedule found for an operator, and its latency with cold weights."""
+
+    schedule: CpuSchedule
+    latency_ms: float
+
+
+class OperatorLatencies:
+    """Times each operator once for ``n`` images on ``target``."""
+
+    def __init__(self, n: int, target: Target, store: Store, environment: Environment, protocol: Protocol):
+        self._n, self._target, self._store, self._protocol = n, target, store, protocol
+        self._environment = environment
+        self._known: dict[str, OperatorLatency] = {}
+        store.record_environment(environment.digest, environment.description)
+
+    def of(self, choice: Choice) -> OperatorLatency:
+        """The operator's latency in milliseconds; timed if this is the first time anyone asks."""
+        if choice.key not in self._known:
+            self._known[choice.key] = self._stored(choice) or self._timed(choice)
+        return self._known[choice.key]
+
+    def network_ms(self, space: SearchSpace, choices: Mapping[str, Choice]) -> float:
+        """The sum over all transformable layers: what the search compares candidates by."""
+        return sum(self.of(choices.get(layer) or space.original(layer)).latency_ms for layer in space.layers)
+
+    def time(self, operators: Iterable[Choice], advance: Callable[[], None]) -> None:
+        """Times all of ``operators``, calling ``advance`` after each."""
+        for choice in operators:
+            self.of(choice)
+            advance()
+
+    def _stored(self, choice: Choice) -> OperatorLatency | None:
+        timings = self._store.timings(self._operator(choice), self._target.name, self._environment.digest)
+        own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
+        return OperatorLatency(CpuSchedule.parse(own[0].key.schedule), own[0].median_ms) if own else None
+
+    def _timed(self, choice: Choice) -> OperatorLatency:
+        tuned = tune(choice.form, self._n, EPILOGUE, self._target, self._protocol)
+        for result in tuned:
+            self._store.record_timing(self._key(choice, result), result.measurement.samples_ms)
+        best = min(tuned, key=lambda result: result.measurement.median_ms)
+        return OperatorLatency(best.schedule, best.measurement.median_ms)
+
+    def _key(self, choice: Choice, tuned: Tuned) -> TimingKey:
+        operator, environment = self._operator(choice), self._environment.digest
+        return TimingKey(operator, self._target.name, str(tuned.schedule), environment, str(self._protocol))
+
+    def _operator(self, choice: Choice) -> str:
+        return f"{choice.key} n={self._n}"

@@ -1,0 +1,49 @@
+"""Operators small enough for the interpreter, and random nests made of them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from loopwright.errors import NotApplicableError
+from loopwright.ir.loopnest import LoopNest
+from loopwright.operators import Operator, parse
+from loopwright.transformations import Step, registered
+
+OPERATORS = (
+    "conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)",
+    "conv2d(co=8, ci=4, oh=4, ow=4)",
+    "conv2d(co=4, ci=4, oh=3, ow=3, kh=3, kw=3, stride=2)",
+    "conv2d(co=8, ci=8, oh=4, ow=4, kh=3, kw=3, groups=2)",
+    "conv2d(co=4, ci=2, oh=4, ow=4, kh=5, kw=5)",
+    "conv2d(n=2, co=4, ci=4, oh=4, ow=4, kh=3, kw=3)",
+    "conv2d(co=6, ci=3, oh=4, ow=2, kh=3, kw=1, dilation=2)",
+    "conv2d(co=4, ci=4, oh=4, ow=2, kh=2, kw=2, stride=2x1, padding=0)",
+)
+
+
+def random_nest(operator: Operator, rng: random.Random, steps: int) -> LoopNest:
+    """The operator's nest after up to ``steps`` random steps; steps that turn out not to fit are left out."""
+    nest, transformations = operator.nest(), list(registered().values())
+    for _ in range(rng.randint(0, steps)):
+        statement = rng.choice(nest.statements)
+        instances = list(rng.choice(transformations).instances(statement))
+        if instances:
+            step = Step(rng.choice(instances), statement.name if len(nest.statements) > 1 else None)
+            try:
+                nest = step.apply(nest)
+            except NotApplicableError:
+                continue
+    return nest
+
+
+def random_operator(rng: random.Random) -> Operator:
+    return parse(rng.choice(OPERATORS))
+
+
+def integers(nest: LoopNest, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Small integer input and weight, for exact comparisons."""
+    random_values = np.random.default_rng(seed)
+    shapes = nest.computation.input.shape, nest.computation.weight.shape
+    return tuple(random_values.integers(-4, 5, shape) for shape in shapes)  # type: ignore[return-value]

@@ -1,0 +1,42 @@
+"""Refusals name the step, what is wrong, and what would be right; the nest comes as the error's note."""
+
+from __future__ import annotations
+
+import pytest
+
+from loopwright.errors import NotApplicableError
+from loopwright.operators import parse
+from loopwright.transformations import TransformationSequence
+
+NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
+
+
+@pytest.mark.parametrize(
+    ("sequence", "message"),
+    [
+        ("split(oh, 3)", "split(oh, 3) does not apply: 3 does not divide the 4 iterations of loop 'oh' (factors that do: 2, 4)"),
+        ("split(rows, 2)", "s0 has no loop 'rows'; its loops are n, co, ci, oh, ow, kh, kw"),
+        ("on s1: split(oh, 2)", "the nest has no statement 's1'; its statements are s0"),
+        ("fuse(co, oh)", "loop 'oh' is not directly inside 'co' (order: n, co, ci, oh, ow, kh, kw); reorder first"),
+        ("partition(co, 8)", "points must rise and lie between 1 and 7, within loop 'co'"),
+        ("partition(co, 4, 2)", "points must rise and lie between 1 and 7"),
+        ("unroll(kw, 4)", "loop 'kw' has 3 iterations, fewer than 4"),
+        ("group(co, ci, 4)", "4 does not divide the 6 iterations of loop 'ci' (factors that do: 2, 3, 6)"),
+        ("depthwise(co, ci)", "loops 'co' (8) and 'ci' (6) must have equal extents"),
+        ("bottleneck(kh, 2)", "2 does not divide the 3 iterations of loop 'kh' (factors that do: 3)"),
+        ("bottleneck(n, 2)", "loop 'n' runs over the batch; a network must treat all images alike"),
+        ("partition(n, 1) -> on s0: bottleneck(co, 2)", "s0 holds a part of the batch"),
+        ("fuse(co, ci) -> bottleneck(co_ci, 2)", "runs over outputs (co) and over a reduction (ci) at once; split it"),
+        ("tile(oh: 2, rows: 2)", "s0 has no loop 'rows'"),
+        (
+            "fuse(oh, ow) -> partition(oh_ow, 2)",
+            "a loop cuts across an iterator (oh = (oh_ow + 2)//4, ow = (oh_ow + 2) % 4); take this step before the fuse",
+        ),
+    ],
+)
+def test_wording(sequence: str, message: str) -> None:
+    with pytest.raises(NotApplicableError) as refusal:
+        TransformationSequence.parse(sequence).apply(NEST)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "for oh in" in refusal.value.__notes__[0]
