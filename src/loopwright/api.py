@@ -17,6 +17,7 @@ from loopwright.models.images import load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
+from loopwright.report.folder import require_free
 from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
@@ -95,17 +96,6 @@ def traced(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] |
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
         raise ArgumentError(f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})")
     return network
-
-
-def require_free(folder: Path) -> None:
-    """Raises `ArgumentError` if ``folder`` is a file, holds a run, or holds anything else."""
-    if folder.is_dir():
-        if (folder / "network.json").exists():
-            raise ArgumentError(f"--out {folder} already holds a run; name another folder or remove it")
-        if any(folder.iterdir()):
-            raise ArgumentError(f"--out {folder} is not empty; name a new folder")
-    elif folder.exists():
-        raise ArgumentError(f"--out {folder} is a file; name a folder")
 
 
 def _write(folder: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:

@@ -39,4 +39,4 @@ def test_wording(sequence: str, message: str) -> None:
         TransformationSequence.parse(sequence).apply(NEST)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert "for oh in" in refusal.value.__notes__[0]
+    assert "for kh in" in refusal.value.__notes__[0]

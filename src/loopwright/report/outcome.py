@@ -43,7 +43,7 @@ def summary_of(outcome: Outcome, inputs: RunInputs, seconds: Mapping[str, float]
         seed=inputs.seed,
         images=outcome.minibatch.source,
         minibatch=len(outcome.minibatch),
-        environment={key: str(value) for key, value in outcome.environment.description.items()},
+        environment=outcome.latencies.environment,
         original=NetworkFigures(
             outcome.original_timing.samples_ms, network.macs, network.parameters, outcome.original_score
         ),
@@ -62,7 +62,6 @@ def summary_of(outcome: Outcome, inputs: RunInputs, seconds: Mapping[str, float]
 
 def _chosen_figures(outcome: Outcome) -> NetworkFigures:
     layers = _layers(outcome)
-    images = outcome.network.input_shape[0]
     saved = sum(layer.macs_before - layer.macs_after for layer in layers)
     parameters = sum(parameter.numel() for parameter in outcome.module.parameters())
     return NetworkFigures(

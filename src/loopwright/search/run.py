@@ -14,7 +14,6 @@ from torch import nn
 from loopwright.errors import LoopwrightError
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed
-from loopwright.measurement.environment import Environment, environment
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
@@ -61,7 +60,6 @@ class Outcome:
     network: Network
     space: SearchSpace
     minibatch: Minibatch
-    environment: Environment
     latencies: OperatorLatencies
     funnel: Funnel
     original_score: float
@@ -92,8 +90,7 @@ def run_search(
         accepted = search(
             space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance
         )
-    surroundings = environment(target)
-    latencies = OperatorLatencies(network.input_shape[0], target, store, surroundings, Protocol())
+    latencies = OperatorLatencies(network.input_shape[0], target, store, Protocol())
     timed = _timed(space, accepted, latencies, settings.shortlist, stages)
     funnel.passed("timed", len(timed))
     unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
@@ -107,7 +104,7 @@ def run_search(
         runners = [machine.runner(_images(network, minibatch)) for machine in (original, compiled)]
         before, after = measure(runners, Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
     return Outcome(
-        network, space, minibatch, surroundings, latencies, funnel, judge.original_score, tuple(timed), chosen,
+        network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen,
         module, compiled, before, after,
     )  # fmt: skip
 

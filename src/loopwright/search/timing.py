@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.measurement.environment import Environment
+from loopwright.lowering.schedules.variants import variants
+from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
-from loopwright.measurement.tune import Tuned, tune
+from loopwright.measurement.tune import tune
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.store import Store, TimingKey
 from loopwright.targets.target import Target
@@ -29,11 +30,12 @@ class OperatorLatency:
 class OperatorLatencies:
     """Times each operator once for ``n`` images on ``target``."""
 
-    def __init__(self, n: int, target: Target, store: Store, environment: Environment, protocol: Protocol):
+    def __init__(self, n: int, target: Target, store: Store, protocol: Protocol):
         self._n, self._target, self._store, self._protocol = n, target, store, protocol
-        self._environment = environment
         self._known: dict[str, OperatorLatency] = {}
-        store.record_environment(environment.digest, environment.description)
+        self.environment = environment(target)
+        self._environment_hash = environment_hash(self.environment)
+        store.record_environment(self._environment_hash, self.environment)
 
     def of(self, choice: Choice) -> OperatorLatency:
         """The operator's latency in milliseconds; timed if this is the first time anyone asks."""
@@ -52,20 +54,22 @@ class OperatorLatencies:
             advance()
 
     def _stored(self, choice: Choice) -> OperatorLatency | None:
-        timings = self._store.timings(self._operator(choice), self._target.name, self._environment.digest)
+        timings = self._store.timings(self._operator(choice), self._target.name, self._environment_hash)
         own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
-        return OperatorLatency(CpuSchedule.parse(own[0].key.schedule), own[0].median_ms) if own else None
+        schedules = {str(schedule): schedule for schedule in variants(choice.form, self._target)} if own else {}
+        known = [timing for timing in own if timing.key.schedule in schedules]
+        return OperatorLatency(schedules[known[0].key.schedule], known[0].median_ms) if known else None
 
     def _timed(self, choice: Choice) -> OperatorLatency:
         tuned = tune(choice.form, self._n, EPILOGUE, self._target, self._protocol)
-        for result in tuned:
-            self._store.record_timing(self._key(choice, result), result.measurement.samples_ms)
-        best = min(tuned, key=lambda result: result.measurement.median_ms)
-        return OperatorLatency(best.schedule, best.measurement.median_ms)
+        for schedule, measurement in ((tuned.schedule, tuned.measurement), *tuned.others):
+            self._store.record_timing(self._key(choice, schedule), measurement.samples_ms)
+        return OperatorLatency(tuned.schedule, tuned.measurement.median_ms)
 
-    def _key(self, choice: Choice, tuned: Tuned) -> TimingKey:
-        operator, environment = self._operator(choice), self._environment.digest
-        return TimingKey(operator, self._target.name, str(tuned.schedule), environment, str(self._protocol))
+    def _key(self, choice: Choice, schedule: CpuSchedule) -> TimingKey:
+        return TimingKey(
+            self._operator(choice), self._target.name, str(schedule), self._environment_hash, str(self._protocol)
+        )
 
     def _operator(self, choice: Choice) -> str:
         return f"{choice.key} n={self._n}"

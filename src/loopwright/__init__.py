@@ -1,0 +1,41 @@
+"""Makes convolutional networks faster by treating neural-architecture choices as program transformations.
+
+Public names are imported when they are first used: importing this package loads neither PyTorch nor TVM.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loopwright.api import optimize
+    from loopwright.errors import LoopwrightError
+    from loopwright.models.trace import trace
+    from loopwright.operators import parse as parse_operator
+    from loopwright.search.deliver import load
+    from loopwright.transformations import TransformationSequence
+
+__version__ = "0.1.0"
+
+__all__ = ["LoopwrightError", "TransformationSequence", "load", "optimize", "parse_operator", "trace"]
+
+_HOMES = {
+    "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
+    "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
+    "load": ("loopwright.search.deliver", "load"),
+    "optimize": ("loopwright.api", "optimize"),
+    "parse_operator": ("loopwright.operators", "parse"),
+    "trace": ("loopwright.models.trace", "trace"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

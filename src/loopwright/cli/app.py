@@ -1,0 +1,42 @@
+"""The commands and what they have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from loopwright import __version__
+from loopwright.cli.commands import inspect, optimize, transform
+
+app = typer.Typer(
+    name="loopwright",
+    help="Makes convolutional networks faster by treating neural-architecture choices as program transformations.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"loopwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def loopwright(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Makes convolutional networks faster by treating neural-architecture choices as program transformations."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("optimize")(optimize.command)
+app.command("inspect")(inspect.command)
+app.command("transform")(transform.command)

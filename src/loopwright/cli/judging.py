@@ -1,0 +1,63 @@
+"""The verdicts on one transformed nest, in the order in which a search asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loopwright.legality.verdict import Verdict
+
+if TYPE_CHECKING:
+    from loopwright.ir.contraction import OperatorForm
+    from loopwright.ir.loopnest import LoopNest
+    from loopwright.models.network import Network
+
+
+@dataclass(frozen=True)
+class Judge:
+    """``strict`` holds sums to their order too; ``images`` images of the folder ``data`` (of the packaged sample
+    without it), drawn with ``seed``, are what Fisher Potential is taken on."""
+
+    strict: bool
+    data: Path | None
+    images: int
+    seed: int
+
+    def nest(self, nest: LoopNest) -> Verdict:
+        """Whether a nest keeps the direction of its dependences."""
+        from loopwright.ir.dependences import reversed_dependence
+
+        violation = reversed_dependence(nest, strict=self.strict)
+        if violation is not None:
+            return Verdict(legal=False, check="dependences", reason=str(violation))
+        freedom = "" if self.strict else ", sums being free to change their order"
+        return Verdict(legal=True, check="dependences", reason=f"all keep their direction{freedom}")
+
+    def layer(self, network: Network, layer: str, nest: LoopNest) -> Iterator[Verdict]:
+        """Whether the network keeps its capacity when ``layer`` computes what ``nest`` computes.
+
+        Fisher Potential is not asked for once the structure is lost.
+
+        Raises DataError for an unusable folder.
+        """
+        from loopwright.ir.contraction import operator_form
+        from loopwright.legality.structure import StructureCheck
+        from loopwright.models.dataflow import dataflow
+
+        form = operator_form(nest)
+        structure = StructureCheck.of(dataflow(network)).judge({layer: form})
+        yield structure
+        if structure:
+            yield self._fisher(network, layer, form)
+
+    def _fisher(self, network: Network, layer: str, form: OperatorForm) -> Verdict:
+        from loopwright.legality.capacity import FisherCheck
+        from loopwright.legality.proxies.fisher import convolutions
+        from loopwright.lowering.transformed import transformed
+        from loopwright.models.images import load_minibatch
+
+        minibatch = load_minibatch(self.data, self.images, self.seed, network.input_shape)
+        check = FisherCheck.of(network.module, convolutions(network.module), minibatch)
+        return check.judge(transformed(network, {layer: form}))

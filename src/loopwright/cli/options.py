@@ -1,0 +1,45 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loopwright.errors import ArgumentError
+
+MODEL_HELP = "A known name such as resnet34, path/to/file.py:factory, or package.module:factory."
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+
+InputShape = Annotated[
+    str | None,
+    typer.Option("--input", metavar="N,C,H,W", help="Shape of the network's input; a known model has its own."),
+]
+
+Seed = Annotated[int, typer.Option(min=0, help="Seeds the initial weights and everything that is drawn.")]
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Training images as Parquet files with a column 'image' or 'img'; without it, a packaged sample.",
+    ),
+]
+
+Images = Annotated[int, typer.Option(min=1, help="Size of the minibatch that Fisher Potential is taken on.")]
+
+
+def input_shape(text: str | None) -> tuple[int, int, int, int] | None:
+    """``1,3,32,32`` as integers.
+
+    Raises ArgumentError unless there are four positive integers.
+    """
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ArgumentError(f"--input {text!r} is not a shape; give four positive integers N,C,H,W such as 1,3,32,32")
+    n, channels, height, width = (int(part) for part in parts)
+    return n, channels, height, width

@@ -1,0 +1,1 @@
+"""Capacity scores of networks at initialisation, one file each."""

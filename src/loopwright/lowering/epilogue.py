@@ -1,0 +1,61 @@
+"""What follows a convolution in the same kernel: ``relu?(value * scale + shift + residual?)``, each part optional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from loopwright.lowering.layout import Shape, blocked_shape
+from loopwright.lowering.tir import Expression, ramp, zero
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """Which parts take place; ``scale`` and ``shift`` are one value an output channel."""
+
+    scale: bool = False
+    shift: bool = False
+    residual: bool = False
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class EpilogueBuffers:
+    """The kernel parameters an epilogue reads; ``parameters`` has those that exist, in call order."""
+
+    epilogue: Epilogue
+    scale: Any
+    shift: Any
+    residual: Any
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        epilogue = self.epilogue
+        chosen = ((epilogue.scale, self.scale), (epilogue.shift, self.shift), (epilogue.residual, self.residual))
+        return tuple(buffer for present, buffer in chosen if present)
+
+    def apply(self, result: Expression, place: tuple[Expression, ...], lanes: int) -> Expression:
+        """The epilogue of ``lanes`` values that go to ``place`` (image, block, row, column, first lane)."""
+        image, block, row, column, lane = place
+        channel = ramp(block * self.residual.shape[4] + lane, lanes)
+        if self.epilogue.scale:
+            result = result * tirx.BufferLoad(self.scale, [channel])
+        if self.epilogue.shift:
+            result = result + tirx.BufferLoad(self.shift, [channel])
+        if self.epilogue.residual:
+            result = result + tirx.BufferLoad(self.residual, [image, block, row, column, ramp(lane, lanes)])
+        return tirx.max(result, zero(lanes)) if self.epilogue.relu else result
+
+
+def epilogue_buffers(epilogue: Epilogue, n: int, output_shape: Shape, lanes: int) -> EpilogueBuffers:
+    """Fresh parameters: scale and shift of shape (C,), the residual in the output's stored form."""
+    stored = blocked_shape(n, output_shape, lanes)
+    channels = (output_shape[0],)
+    return EpilogueBuffers(
+        epilogue,
+        scale=tirx.decl_buffer(channels, "float32", "scale"),
+        shift=tirx.decl_buffer(channels, "float32", "shift"),
+        residual=tirx.decl_buffer(stored, "float32", "residual"),
+    )

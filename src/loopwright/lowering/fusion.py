@@ -1,0 +1,183 @@
+"""What follows each convolution of a network and can be computed in the convolution's own kernel.
+
+A chain conv2d -> bias -> batch norm -> residual addition -> ReLU, or any part of it in that order, becomes one
+`FusedConvolution` as long as each value is used by the next call alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tvm import relax
+
+from loopwright.lowering.constants import Constants, operation_name, static_shape
+from loopwright.lowering.epilogue import Epilogue
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """``value * scale + shift``, each of one value a channel."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+    def then(self, other: Affine) -> Affine:
+        return Affine(self.scale * other.scale, self.shift * other.scale + other.shift)
+
+
+@dataclass(frozen=True, eq=False)
+class FusedConvolution:
+    """``relu?(convolution * scale + shift + residual?)``, whose value is that of the variable ``result``."""
+
+    call: relax.Call
+    result: relax.Var
+    affine: Affine
+    residual: relax.Var | None = None
+    relu: bool = False
+
+    @property
+    def epilogue(self) -> Epilogue:
+        scale, shift = bool((self.affine.scale != 1).any()), bool((self.affine.shift != 0).any())
+        return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
+
+
+class Fusion:
+    """Finds the chains in ``bindings``; a call belongs to at most one of them.
+
+    ``chains`` has them by the variable of their value, ``inside`` the variables that exist in no other place.
+    """
+
+    def __init__(self, bindings: Sequence[relax.VarBinding], constants: Constants, output: relax.Expr):
+        self._constants = constants
+        self._users = _users(bindings, output)
+        self._taken: set[relax.Var] = set()
+        starts = [binding for binding in bindings if is_convolution(binding.value, constants)]
+        chains = [self._chain(binding) for binding in starts]
+        self.chains = {chain.result: chain for chain in chains}
+        self.inside = self._taken.union(binding.var for binding in starts) - self.chains.keys()
+
+    def _chain(self, binding: relax.VarBinding) -> FusedConvolution:
+        """The longest chain that starts at the convolution of ``binding``."""
+        channels = static_shape(binding.var)[1]
+        fused = FusedConvolution(binding.value, binding.var, identity(channels))
+        while (longer := self._absorb_next(fused)) is not None:
+            fused = longer
+        return fused
+
+    def _absorb_next(self, fused: FusedConvolution) -> FusedConvolution | None:
+        user = self._only_user(fused.result)
+        if user is None or user.var in self._taken or fused.relu:
+            return None
+        longer = self._absorb(fused, user)
+        if longer is not None:
+            self._taken.add(user.var)
+        return longer
+
+    def _only_user(self, var: relax.Var) -> relax.VarBinding | None:
+        """The binding that alone uses the variable, once; None if there are others or the function returns it."""
+        users = self._users[var]
+        return users[0] if len(users) == 1 else None
+
+    def _absorb(self, fused: FusedConvolution, user: relax.VarBinding) -> FusedConvolution | None:
+        if operation_name(user.value) == "relax.nn.relu":
+            return replace(fused, result=user.var, relu=True)
+        if fused.residual is not None:
+            return None
+        affine = channel_affine(user.value, fused.result, self._constants)
+        output = None if affine is None else self._only_output(user)
+        if affine is not None and output is not None:
+            return replace(fused, result=output, affine=fused.affine.then(affine))
+        residual = _added(user.value, fused.result)
+        return None if residual is None else replace(fused, result=user.var, residual=residual)
+
+    def _only_output(self, user: relax.VarBinding) -> relax.Var | None:
+        """The call's variable; for a call with several outputs (batch norm has three) that of the only one in use."""
+        if not isinstance(user.var.ty, relax.TupleType):
+            return user.var
+        pick = self._only_user(user.var)
+        if pick is None:
+            return None
+        self._taken.add(pick.var)
+        return pick.var
+
+
+def is_convolution(expression: relax.Expr, constants: Constants) -> bool:
+    """Whether it is a two-dimensional convolution of NCHW images in float32 with a known weight."""
+    if operation_name(expression) != "relax.nn.conv2d" or expression.args[1] not in constants:
+        return False
+    return expression.attrs.data_layout == "NCHW" and str(expression.args[0].ty.dtype) == "float32"
+
+
+def identity(channels: int) -> Affine:
+    """What changes nothing."""
+    return Affine(np.ones(channels, "float32"), np.zeros(channels, "float32"))
+
+
+def channel_affine(call: relax.Expr, x: relax.Var, constants: Constants) -> Affine | None:
+    """The call as scale and shift of the channels of ``x``; None if it does anything else."""
+    operation = operation_name(call)
+    if operation == "relax.nn.batch_norm":
+        return _batch_norm(call, constants)
+    if operation not in ("relax.add", "relax.multiply", "relax.subtract"):
+        return None
+    left, right = call.args
+    if left != x and operation == "relax.subtract":
+        return None
+    values = _per_channel(right if left == x else left, static_shape(x)[1], constants)
+    if values is None:
+        return None
+    neutral = identity(len(values))
+    if operation == "relax.multiply":
+        return Affine(values, neutral.shift)
+    return Affine(neutral.scale, values if operation == "relax.add" else -values)
+
+
+def _per_channel(expression: relax.Expr, channels: int, constants: Constants) -> np.ndarray | None:
+    """A known (1, C, 1, 1) or (C, 1, 1) as (C,)."""
+    if expression not in constants:
+        return None
+    value = constants.value(expression)
+    return value.reshape(channels) if value.shape[-3:] == (channels, 1, 1) and value.size == channels else None
+
+
+def _batch_norm(call: relax.Call, constants: Constants) -> Affine | None:
+    """Batch norm in evaluation mode: ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``."""
+    if call.attrs.training or int(call.attrs.axis) != 1 or not all(arg in constants for arg in call.args[1:]):
+        return None
+    gamma, beta, mean, variance = (constants.value(arg).astype("float64") for arg in call.args[1:])
+    scale = gamma / np.sqrt(variance + float(call.attrs.epsilon))
+    return Affine(scale.astype("float32"), (beta - mean * scale).astype("float32"))
+
+
+def _added(call: relax.Expr, x: relax.Var) -> relax.Var | None:
+    """What an addition adds to ``x``, if it is a variable of the same shape."""
+    if operation_name(call) != "relax.add":
+        return None
+    other = call.args[1] if call.args[0] == x else call.args[0]
+    same = isinstance(other, relax.Var) and static_shape(other) == static_shape(x)
+    return other if same else None
+
+
+def _users(bindings: Iterable[relax.VarBinding], output: relax.Expr) -> dict[relax.Var, list[relax.VarBinding | None]]:
+    """Each variable -> the bindings that use it, once for each use; None stands for the function's output."""
+    users: dict[relax.Var, list[relax.VarBinding | None]] = defaultdict(list)
+    for binding in bindings:
+        for var in variables(binding.value):
+            users[var].append(binding)
+    for var in variables(output):
+        users[var].append(None)
+    return users
+
+
+def variables(expression: relax.Expr) -> list[relax.Var]:
+    """The variables that an expression reads, in order, as often as it does."""
+    if isinstance(expression, relax.Var):
+        return [expression]
+    if isinstance(expression, relax.Call):
+        return [var for arg in expression.args for var in variables(arg)]
+    if isinstance(expression, relax.Tuple):
+        return [var for field in expression.fields for var in variables(field)]
+    return variables(expression.tuple_value) if isinstance(expression, relax.TupleGetItem) else []

@@ -1,0 +1,58 @@
+"""From an operator's form to one TIR function over blocked activations, and the weights packed for it.
+
+The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, one packed
+weight a contraction, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``.
+Activations are stored as `loopwright.lowering.layout` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import tirx
+
+from loopwright.lowering.contraction import OperatorForm
+from loopwright.lowering.epilogue import Epilogue, epilogue_buffers
+from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.schedules.cpu import CpuKernel, PackedContraction, pack_contractions
+from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.variants import variants
+from loopwright.lowering.tir import sequence
+from loopwright.targets.target import Target
+
+__all__ = ["CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A TIR function and how its weights are packed."""
+
+    primfunc: tirx.PrimFunc
+    contractions: tuple[PackedContraction, ...]
+
+    @property
+    def packed_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the packed weights, one a contraction."""
+        return tuple(contraction.shape for contraction in self.contractions)
+
+    def pack(self, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The contractions' dense weights (shape `Contraction.weight_shape`) in the order the function reads them."""
+        return [contraction.pack(weight) for contraction, weight in zip(self.contractions, weights, strict=True)]
+
+
+def build_kernel(
+    form: OperatorForm, n: int, epilogue: Epilogue, target: Target, schedule: CpuSchedule | None = None
+) -> Kernel:
+    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest."""
+    lanes = target.vector_lanes
+    chosen = schedule or variants(form, target)[0]
+    contractions = pack_contractions(form, chosen, lanes)
+    x = tirx.decl_buffer(blocked_shape(n, form.input_shape, lanes), "float32", "x")
+    out = tirx.decl_buffer(blocked_shape(n, form.output_shape, lanes), "float32", "out")
+    weights = tuple(tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions))
+    extra = epilogue_buffers(epilogue, n, form.output_shape, lanes)
+    body = sequence(CpuKernel(form, n, contractions, x, weights, out, extra, chosen).statements())
+    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
+    return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions)

@@ -1,0 +1,129 @@
+"""The CPU kernel of a whole form: which contractions take tiles, where their results go, what is left for a second stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from loopwright.lowering.contraction import Contraction, OperatorForm
+from loopwright.lowering.epilogue import EpilogueBuffers
+from loopwright.lowering.layout import channel_block
+from loopwright.lowering.schedules import general
+from loopwright.lowering.schedules.digits import Digits, cut
+from loopwright.lowering.schedules.finish import finish
+from loopwright.lowering.schedules.packing import pack, packed_shape
+from loopwright.lowering.schedules.placement import (
+    Placement,
+    covers_output,
+    is_injective,
+    own_placement,
+    placements,
+)
+from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.tile import TileKernel
+from loopwright.lowering.tir import Expression, ramp
+
+Place = tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class PackedContraction:
+    """A contraction with the loops it is given; ``digits`` is ``None`` on the general path, which takes any."""
+
+    contraction: Contraction
+    digits: Digits | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the packed weight."""
+        return packed_shape(self.digits) if self.digits else general.packed_shape(self.contraction)
+
+    @property
+    def pack(self) -> Callable[[np.ndarray], np.ndarray]:
+        return partial(pack, self.digits) if self.digits else general.pack
+
+
+def pack_contractions(form: OperatorForm, schedule: CpuSchedule, lanes: int) -> tuple[PackedContraction, ...]:
+    """Tiles for every contraction whose results go to different outputs."""
+    block = channel_block(form.input_shape[0], lanes)
+    return tuple(
+        PackedContraction(c, cut(c, schedule, block) if is_injective(form, c) else None) for c in form.contractions
+    )
+
+
+@dataclass(frozen=True)
+class CpuKernel:
+    """The body of the kernel over given buffers."""
+
+    form: OperatorForm
+    n: int
+    contractions: tuple[PackedContraction, ...]
+    x: Any
+    weights: tuple[Any, ...]
+    out: Any
+    epilogue: EpilogueBuffers
+    schedule: CpuSchedule
+
+    def statements(self) -> list[tirx.Stmt]:
+        places = placements(self.form) if all(c.digits for c in self.contractions) else None
+        if places is not None:
+            parts = zip(self.contractions, self.weights, places, strict=True)
+            return [self._tiles(c, weight, place, self._store_final) for c, weight, place in parts]
+        return self._one_after_the_other() if self._can_add_up() else self._in_two_stages()
+
+    def _can_add_up(self) -> bool:
+        """True when every contraction writes all of the output, so that the last one can finish it."""
+        tiled = all(c.digits and covers_output(self.form, c.contraction) for c in self.contractions)
+        return tiled and bool(self.contractions) and not self.form.completion
+
+    def _one_after_the_other(self) -> list[tirx.Stmt]:
+        """The first contraction stores, the others add, and the last applies the epilogue."""
+        last = len(self.contractions) - 1
+        stores = [self._store_raw, *[partial(self._store_sum, self.out)] * (last - 1), self._store_final_sum]
+        parts = zip(self.contractions, self.weights, stores, strict=True)
+        return [self._tiles(c, w, (own_placement(c.contraction),), store) for c, w, store in parts]
+
+    def _in_two_stages(self) -> list[tirx.Stmt]:
+        """All contractions add to a zeroed result, which the second stage completes."""
+        shape = tuple(int(extent) for extent in self.out.shape)
+        raw = tirx.decl_buffer(shape, "float32", "raw") if self.form.completion else self.out
+        allocation = [tirx.AllocBuffer(raw)] if self.form.completion else []
+        sums = [self._sum(c, weight, raw) for c, weight in zip(self.contractions, self.weights, strict=True)]
+        stage = finish(self.form.completion, raw, self.out, self.epilogue)
+        return [*allocation, general.clear(raw, shape), *sums, stage]
+
+    def _sum(self, packed: PackedContraction, weight: Any, raw: Any) -> tirx.Stmt:
+        if packed.digits is None:
+            return general.accumulate(packed.contraction, self.n, self.x, weight, raw)
+        return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(self._store_sum, raw))
+
+    def _tiles(self, packed: PackedContraction, weight: Any, places: tuple[Placement, ...], store: Any) -> tirx.Stmt:
+        block = int(self.out.shape[4])
+        assert packed.digits is not None
+        return TileKernel(packed.digits, self.n, self.x, weight, places, block, store, self.schedule.prefetch).statement()
+
+    def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+        return _store(self.out, self.epilogue.apply(value, place, lanes), place, lanes)
+
+    def _store_final_sum(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+        return self._store_final(_load(self.out, place, lanes) + value, place, lanes)
+
+    def _store_raw(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+        return _store(self.out, value, place, lanes)
+
+    @staticmethod
+    def _store_sum(raw: Any, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+        return _store(raw, _load(raw, place, lanes) + value, place, lanes)
+
+
+def _load(buffer: Any, place: Place, lanes: int) -> Expression:
+    return tirx.BufferLoad(buffer, [*place[:-1], ramp(place[-1], lanes)])
+
+
+def _store(buffer: Any, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+    return tirx.BufferStore(buffer, value, [*place[:-1], ramp(place[-1], lanes)])

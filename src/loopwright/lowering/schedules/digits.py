@@ -1,0 +1,177 @@
+"""How a contraction's dims are cut into the loops of a kernel: every dim index is a sum of digits.
+
+``lane`` digits make the vector, ``channel row column`` the register tile, ``task`` digits the parallel loop, ``strip`` the
+tiles of a row that one task walks, and ``reduce`` (as loops) and ``tap`` (written out) the reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import gcd, prod
+
+from loopwright.ir.affine import Affine, constant, var
+from loopwright.lowering.contraction import Contraction, Dim, Point
+from loopwright.lowering.schedules.schedule import CpuSchedule
+
+TAPS_AT_MOST = 16
+
+
+@dataclass(frozen=True)
+class Digit:
+    """``name`` counts ``extent`` values and moves dim number ``dim`` by ``step`` each."""
+
+    name: str
+    kind: str
+    dim: int
+    step: int
+    extent: int
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A contraction cut into digits, in the order of the loops, outermost first: tasks, reduction, register tile, lanes.
+    The last strip may be narrower than the tile."""
+
+    contraction: Contraction
+    digits: tuple[Digit, ...]
+
+    def of(self, *kinds: str) -> tuple[Digit, ...]:
+        return tuple(digit for digit in self.digits if digit.kind in kinds)
+
+    def extent(self, kind: str) -> int:
+        """The product of the extents of that kind."""
+        return prod(digit.extent for digit in self.of(kind))
+
+    def axis(self, axis: int, side: str) -> Affine:
+        """Channel, row or column of the ``input`` or ``output`` that an instance touches, over the digits."""
+        steps = [getattr(dim, side) for dim in self.contraction.dims]
+        return self.combine(tuple(steps), getattr(self.contraction, f"{side}_offset"), axis)
+
+    def combine(self, steps: tuple[Point, ...], offset: Point, axis: int) -> Affine:
+        """``offset + sum(index of dim k * steps[k])`` along ``axis``, over the digits."""
+        terms = (var(digit.name) * (digit.step * steps[digit.dim][axis]) for digit in self.digits)
+        return sum(terms, constant(offset[axis]))
+
+    def lane_offsets(self, steps: Iterable[int]) -> tuple[int, ...]:
+        """What each lane adds, where ``steps`` has the step of every dim."""
+        by_dim = tuple(steps)
+        offsets = [0]
+        for digit in self.of("lane"):
+            step = digit.step * by_dim[digit.dim]
+            offsets = [offset + i * step for offset in offsets for i in range(digit.extent)]
+        return tuple(offsets)
+
+    def without_lanes(self, expression: Affine) -> Affine:
+        """An expression for the first lane."""
+        return expression.substitute({digit.name: constant(0) for digit in self.of("lane")})
+
+    @property
+    def in_weight(self) -> tuple[Digit, ...]:
+        """The digits that address the weight, in the order in which it is packed."""
+        return tuple(digit for digit in self.digits if self.contraction.dims[digit.dim].in_weight)
+
+
+def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int) -> Digits:
+    """The digits of ``contraction`` under ``schedule``, reading activations in blocks of ``input_block`` channels."""
+    return Digits(contraction, tuple(_Cutter(contraction.dims, schedule, input_block).digits()))
+
+
+def largest_divisor(extent: int, bound: int) -> int:
+    """The largest divisor of ``extent`` that is at most ``bound``."""
+    return max(divisor for divisor in range(1, min(extent, bound) + 1) if extent % divisor == 0)
+
+
+def vector_divisor(extent: int, bound: int) -> int:
+    """The largest power of two that divides ``extent``, at most ``bound``; for odd extents the largest divisor."""
+    power = gcd(extent, 1 << (bound.bit_length() - 1))
+    return power if power > 2 or power == extent else largest_divisor(extent, bound)
+
+
+def is_reduction(dim: Dim) -> bool:
+    """True when all its instances write the same output."""
+    return not any(dim.output)
+
+
+class _Cutter:
+    """Takes the inner digits of each dim one after the other; ``left`` is what remains of every dim."""
+
+    def __init__(self, dims: tuple[Dim, ...], schedule: CpuSchedule, input_block: int):
+        self.dims, self.schedule, self.input_block = dims, schedule, input_block
+        self.left = [dim.extent for dim in dims]
+        self.step = [1] * len(dims)
+
+    def digits(self) -> list[Digit]:
+        lanes = list(reversed(self._lanes()))
+        mixed = any(any(self.dims[digit.dim].input) for digit in lanes)
+        tile = [*self._channels(), *self._rows(), *self._columns()]
+        reduction = self._reduction(mixed)
+        space = [k for k, dim in enumerate(self.dims) if not is_reduction(dim)]
+        by_weight = sorted(space, key=lambda k: (not self.dims[k].in_weight, self.dims[k].output[0] == 0))
+        tasks = [self._rest(k, "task") for k in by_weight if self.left[k] > 1]
+        return [*tasks, *reduction, *tile, *lanes]
+
+    def _take(self, k: int, kind: str, factor: int) -> Digit:
+        digit = Digit(f"{kind}{k}_{self.step[k]}", kind, k, self.step[k], factor)
+        self.left[k], self.step[k] = -(-self.left[k] // factor), self.step[k] * factor
+        return digit
+
+    def _rest(self, k: int, kind: str) -> Digit:
+        return self._take(k, kind, self.left[k])
+
+    def _lanes(self) -> list[Digit]:
+        """Dims in the order of their steps over output channels, while whole dims fit and rows and columns stay."""
+        channels = [k for k, dim in enumerate(self.dims) if dim.in_weight and dim.output[0] and not any(dim.output[1:])]
+        taken, lanes = [], self.schedule.lanes
+        for k in sorted(channels, key=lambda k: abs(self.dims[k].output[0])):
+            factor = vector_divisor(self.left[k], lanes)
+            if any(self.dims[k].input[1:]) or factor == 1:
+                break
+            taken.append(self._take(k, "lane", factor))
+            lanes //= factor
+            if self.left[k] > 1:
+                break
+        return taken
+
+    def _channels(self) -> list[Digit]:
+        for k, dim in enumerate(self.dims):
+            factor = largest_divisor(self.left[k], self.schedule.channels)
+            if dim.role == "out" and dim.output[0] and factor > 1:
+                return [self._take(k, "channel", factor)]
+        return []
+
+    def _rows(self) -> list[Digit]:
+        for k in self._pixels(1, 2):
+            return [self._take(k, "row", largest_divisor(self.left[k], self.schedule.rows))]
+        return []
+
+    def _columns(self) -> list[Digit]:
+        for k in self._pixels(2, 1):
+            column = self._take(k, "column", min(self.left[k], self.schedule.columns))
+            return [self._rest(k, "strip"), column]
+        return []
+
+    def _pixels(self, axis: int, other: int) -> list[int]:
+        """The dims without weight that move along ``axis`` and not along ``other``, the longest first."""
+        along = [(dim.input[axis], dim.output[axis], dim.input[other], dim.output[other]) for dim in self.dims]
+        moving = [k for k, (_, out, *across) in enumerate(along) if out and not any(across)]
+        moving = [k for k in moving if not self.dims[k].in_weight]
+        return sorted(moving, key=lambda k: -self.dims[k].extent)
+
+    def _reduction(self, mixed: bool) -> list[Digit]:
+        """Channels over blocks, kernel rows, channels in a block, kernel columns. Where lanes read different channels
+        (``mixed``) the channels in a block are written out, so that their places in a vector are known."""
+        reduced = [k for k, dim in enumerate(self.dims) if is_reduction(dim)]
+        columns = [k for k in reduced if self.dims[k].input[2]]
+        rows = [k for k in reduced if self.dims[k].input[1] and k not in columns]
+        channels = [k for k in reduced if k not in columns and k not in rows]
+        unroll_channels = mixed and prod(self.left[k] for k in channels) <= TAPS_AT_MOST
+        inner = [self._take(k, "tap" if unroll_channels else "reduce", self._in_block(k)) for k in channels]
+        outer = [self._rest(k, "reduce") for k in channels if self.left[k] > 1]
+        kernel_rows = [self._rest(k, "tap" if self.schedule.unroll_rows else "reduce") for k in rows]
+        return [*outer, *kernel_rows, *inner, *(self._rest(k, "tap") for k in columns)]
+
+    def _in_block(self, k: int) -> int:
+        step = abs(self.dims[k].input[0]) or 1
+        places = self.input_block // gcd(step, self.input_block)
+        return gcd(self.left[k], places)

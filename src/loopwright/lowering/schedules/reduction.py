@@ -1,0 +1,138 @@
+"""The reduction of one register tile, with reads outside of the input left out.
+
+    for reduce:
+      for tap, row, column, channel:      (written out)
+        tile[channel, row, column] += x[row, column, tap] * weight[tap, channel]
+
+Rows outside of the input are skipped as soon as the loops around decide the row: by a branch around the loops inside, with a
+second copy of these where only some rows of the tile are outside. Columns are decided when the code is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from tvm import tirx
+
+from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.packing import packed_vector
+from loopwright.lowering.schedules.scope import Scope
+from loopwright.lowering.schedules.registers import Registers
+from loopwright.lowering.schedules.vectors import Lanes, load
+from loopwright.lowering.tir import Expression, loop, prefetch, ramp, sequence, unrolled
+
+Guards = Mapping[int, bool | Expression]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Adds the products of all reduction digits to ``tile``, of which ``width`` columns are used."""
+
+    digits: Digits
+    x: Any
+    weight: Any
+    tile: Registers
+    width: int
+    prefetch: int
+
+    def statement(self, scope: Scope) -> tirx.Stmt:
+        return self._nest(scope, loops(self.digits), None)
+
+    def _nest(self, scope: Scope, levels: tuple[Digit, ...], rows: Guards | None) -> tirx.Stmt:
+        if rows is None and scope.fix(self._row(0)).decides(self.digits.axis(1, "input")):
+            return self._guarded(scope, levels)
+        if not levels:
+            return sequence([part for taps in tap_points(self.digits) for part in self._point(scope.fix(taps), rows)])
+        digit, inner = levels[0], levels[1:]
+        if digit.kind == "tap":
+            return sequence([self._nest(scope.fix({digit.name: i}), inner, rows) for i in range(digit.extent)])
+        return loop(digit.name, digit.extent, lambda i: self._nest(scope.bind(digit, i), inner, rows))
+
+    def _guarded(self, scope: Scope, levels: tuple[Digit, ...]) -> tirx.Stmt:
+        """The nest for the rows that lie inside, now that they are decided."""
+        guards = {row: guard for row, guard in self._row_guards(scope).items() if guard is not False}
+        conditions = [guard for guard in guards.values() if guard is not True]
+        if not guards:
+            return tirx.Evaluate(0)
+        all_inside = self._nest(scope, levels, dict.fromkeys(guards, True))
+        if not conditions:
+            return all_inside
+        some_inside = self._nest(scope, levels, guards) if len(guards) > 1 else None
+        return tirx.IfThenElse(tirx.all(*conditions), all_inside, some_inside)
+
+    def _row_guards(self, scope: Scope) -> dict[int, bool | Expression]:
+        bound, axis = int(self.x.shape[2]), self.digits.axis(1, "input")
+        return {row: scope.fix(self._row(row)).check(axis, bound) for row in range(self.digits.extent("row"))}
+
+    def _point(self, scope: Scope, rows: Guards | None) -> Iterator[tirx.Stmt]:
+        """The updates of one reduction point, row by row."""
+        if self.prefetch:
+            yield from (self._prefetch(self._at_channel(scope, c)) for c in range(self.tile.channels))
+        for row, guard in (self._row_guards(scope) if rows is None else rows).items():
+            parts = list(self._row_updates(scope.fix(self._row(row)), row)) if guard is not False else []
+            if parts:
+                yield sequence(parts) if guard is True else tirx.IfThenElse(guard, sequence(parts), None)
+
+    def _row_updates(self, scope: Scope, row: int) -> Iterator[tirx.Stmt]:
+        """Runs of columns inside become one unrolled loop; a column that may be outside is tested on its own."""
+        for start, stop, guard in column_runs(self.digits, scope, int(self.x.shape[3]), self.width):
+            yield unrolled("column", start, stop, lambda column, g=guard: self._column(scope, row, column, g))
+
+    def _column(self, scope: Scope, row: int, column: Expression, guard: bool | Expression) -> tirx.Stmt:
+        for digit in self.digits.of("column"):
+            scope = scope.bind(digit, column)
+        value = self._input(scope)
+        updates = [self._update(self._at_channel(scope, c), value, c, row, column) for c in range(self.tile.channels)]
+        return sequence(updates) if guard is True else tirx.IfThenElse(guard, sequence(updates), None)
+
+    def _input(self, scope: Scope) -> Expression:
+        """The input's lanes; they are the same for every channel of the tile."""
+        digits = self.digits
+        offsets = digits.lane_offsets(dim.input[0] for dim in digits.contraction.dims)
+        return load(self.x, Lanes(*(digits.without_lanes(digits.axis(axis, "input")) for axis in range(3)), offsets), scope)
+
+    def _update(self, scope: Scope, value: Expression, channel: int, row: int, column: Expression) -> tirx.Stmt:
+        place = [scope.value(packed_vector(self.digits)), ramp(0, self.tile.lanes)]
+        product = value * tirx.BufferLoad(self.weight, place)
+        return self.tile.store(self.tile.load(channel, row, column) + product, channel, row, column)
+
+    def _at_channel(self, scope: Scope, channel: int) -> Scope:
+        return scope.fix({digit.name: channel for digit in self.digits.of("channel")})
+
+    def _prefetch(self, scope: Scope) -> tirx.Stmt:
+        return prefetch(tirx.BufferLoad(self.weight, [scope.value(packed_vector(self.digits)) + self.prefetch, 0]))
+
+    def _row(self, row: int) -> dict[str, int]:
+        return {digit.name: row for digit in self.digits.of("row")}
+
+
+def loops(digits: Digits) -> tuple[Digit, ...]:
+    """The reduction digits down to the last one that is a loop."""
+    reduction = digits.of("reduce", "tap")
+    last = max((i for i, digit in enumerate(reduction) if digit.kind == "reduce"), default=-1)
+    return reduction[: last + 1]
+
+
+def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
+    """All points of the reduction digits inside of the last loop."""
+    taps = digits.of("reduce", "tap")[len(loops(digits)) :]
+    for point in product(*(range(digit.extent) for digit in taps)):
+        yield {digit.name: number for digit, number in zip(taps, point, strict=True)}
+
+
+def column_runs(
+    digits: Digits, scope: Scope, bound: int, width: int
+) -> Iterator[tuple[int, int, bool | Expression]]:
+    """The columns of a tile that are not surely outside of ``0 .. bound``, as (start, stop, guard)."""
+    axis, start = digits.axis(2, "input"), 0
+    guards = [scope.fix({d.name: column for d in digits.of("column")}).check(axis, bound) for column in range(width)]
+    for column, guard in enumerate(guards):
+        if guard is not True:
+            yield from ((start, column, True),) if start < column else ()
+            yield from ((column, column + 1, guard),) if guard is not False else ()
+            start = column + 1
+    if start < width:
+        yield start, width, True

@@ -1,0 +1,136 @@
+"""One contraction as a parallel loop over register tiles.
+
+    parallel task:
+      for strip:                          (strips that meet the input's border have code of their own)
+        tile[channel, row, column] = 0    (vectors of lanes, in registers)
+        tile += reduction
+        out[...] = epilogue(tile)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+from tvm import tirx
+
+from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.placement import Placement
+from loopwright.lowering.schedules.reduction import Reduction, column_runs, tap_points
+from loopwright.lowering.schedules.registers import Registers, registers
+from loopwright.lowering.schedules.scope import Scope
+from loopwright.lowering.schedules.vectors import Lanes, Place, whole_vector
+from loopwright.lowering.tir import Expression, loop, parallel, ramp, sequence, unrolled
+
+Store = Callable[[Expression, Place, int], tirx.Stmt]
+
+
+@dataclass(frozen=True)
+class TileKernel:
+    """The kernel of one contraction for ``n`` images; ``store(value, place, lanes)`` writes a result to each of its
+    ``placements`` in an output of ``out_block`` channels a block."""
+
+    digits: Digits
+    n: int
+    x: Any
+    weight: Any
+    placements: tuple[Placement, ...]
+    out_block: int
+    store: Store
+    prefetch: int
+
+    def statement(self) -> tirx.Stmt:
+        tasks = self.digits.of("task")
+        return parallel("task", [self.n, *(digit.extent for digit in tasks)], lambda at: self._task(tasks, at))
+
+    def _task(self, tasks: tuple[Digit, ...], at: tuple[Expression, ...]) -> tirx.Stmt:
+        scope = Scope(variables={"image": at[0]})
+        for digit, index in zip(tasks, at[1:], strict=True):
+            scope = scope.bind(digit, index)
+        tile = registers(self.digits)
+        return sequence([*tile.allocations(), *self._strips(scope, tile)])
+
+    def _strips(self, scope: Scope, tile: Registers) -> Iterator[tirx.Stmt]:
+        strips = self.digits.of("strip")
+        if not strips:
+            yield self._strip(scope, tile, 1)
+        for start, stop, width in strip_ranges(self.digits, scope, int(self.x.shape[3])):
+            yield self._strip_loop(scope, tile, strips[0], start, stop, width)
+
+    def _strip_loop(self, scope: Scope, tile: Registers, strip: Digit, start: int, stop: int, width: int) -> tirx.Stmt:
+        def body(index: Expression) -> tirx.Stmt:
+            return self._strip(scope.bind_range(strip, start, stop, index), tile, width)
+
+        return loop("strip", stop - start, body)
+
+    def _strip(self, scope: Scope, tile: Registers, width: int) -> tirx.Stmt:
+        update = Reduction(self.digits, self.x, self.weight, tile, width, self.prefetch).statement(scope)
+        return sequence([*tile.clear(), update, *self._write(scope, tile, width)])
+
+    def _write(self, scope: Scope, tile: Registers, width: int) -> Iterator[tirx.Stmt]:
+        """Stores all vectors of the tile. Lanes that do not lie together in the output are staged in memory and stored in a
+        loop: taking them from registers one by one would be a lot of code."""
+        for channel, row in product(range(tile.channels), range(tile.rows)):
+            fixed = {digit.name: channel for digit in self.digits.of("channel")}
+            fixed |= {digit.name: row for digit in self.digits.of("row")}
+            yield from self._write_row(scope.fix(fixed), tile, tile.array(channel, row), width)
+
+    def _write_row(self, scope: Scope, tile: Registers, array: Any, width: int) -> Iterator[tirx.Stmt]:
+        copies = [(lanes, whole_vector(self.out_block, lanes, scope)) for lanes in self._copies()]
+        vectors = [lanes for lanes, whole in copies if whole]
+        scattered = [lanes for lanes, whole in copies if not whole]
+        if vectors:
+            yield unrolled("column", 0, width, partial(self._store_vector, scope, array, vectors))
+        if scattered:
+            staged = tile.stage()
+            yield from tile.copy(array, staged, width)
+            yield loop("column", width, partial(self._store_lanes, scope, staged, scattered))
+
+    def _store_vector(self, scope: Scope, array: Any, copies: list[Lanes], column: Expression) -> tirx.Stmt:
+        scope, lanes = self._at_column(scope, column), self.digits.extent("lane")
+        value = tirx.BufferLoad(array, [column, ramp(0, lanes)])
+        return sequence([self.store(value, copy.place(scope, self.out_block, 0), lanes) for copy in copies])
+
+    def _store_lanes(self, scope: Scope, array: Any, copies: list[Lanes], column: Expression) -> tirx.Stmt:
+        scope = self._at_column(scope, column)
+        lanes = range(self.digits.extent("lane"))
+        values = [(tirx.BufferLoad(array, [column, lane]), copy, lane) for copy in copies for lane in lanes]
+        return sequence([self.store(value, copy.place(scope, self.out_block, lane), 1) for value, copy, lane in values])
+
+    def _at_column(self, scope: Scope, column: Expression) -> Scope:
+        for digit in self.digits.of("column"):
+            scope = scope.bind(digit, column)
+        return scope
+
+    def _copies(self) -> Iterator[Lanes]:
+        """All places of a vector."""
+        digits = self.digits
+        for placement in self.placements:
+            offsets = digits.lane_offsets(step[0] for step in placement.steps)
+            axes = (digits.combine(placement.steps, placement.offset, axis) for axis in range(3))
+            yield Lanes(*(digits.without_lanes(axis) for axis in axes), offsets)
+
+
+def strip_ranges(digits: Digits, scope: Scope, bound: int) -> Iterator[tuple[int, int, int]]:
+    """Strips of a row as (start, stop, width), those together that have the same columns outside of the input."""
+    for strip, column in product(digits.of("strip"), digits.of("column")):
+        total = digits.contraction.dims[strip.dim].extent
+        start, previous = 0, None
+        for index in range(strip.extent + 1):
+            width = min(column.extent, total - index * column.extent)
+            alike = (width, _borders(digits, scope.fix({strip.name: index}), bound, width))
+            if previous is not None and alike != previous:
+                yield start, index, previous[0]
+                start = index
+            previous = alike
+
+
+def _borders(digits: Digits, scope: Scope, bound: int, width: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """For every tap the runs of columns that are not surely outside."""
+    return tuple(
+        tuple((start, stop) for start, stop, _ in column_runs(digits, scope.fix(taps), bound, width))
+        for taps in tap_points(digits)
+    )

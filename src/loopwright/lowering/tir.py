@@ -1,0 +1,88 @@
+"""The few TIR constructors that the kernels are written with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tvm import tirx
+from tvm.tirx import ForKind
+
+from loopwright.ir.affine import Affine
+
+Expression = Any
+Body = Callable[[Any], tirx.Stmt]
+
+
+def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
+    """The statements one after the other."""
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
+
+
+def loop(name: str, extent: int, body: Body, kind: ForKind = ForKind.SERIAL) -> tirx.Stmt:
+    """``for name in range(extent): body(name)``; no loop at all where the extent is 1."""
+    if extent == 1:
+        return body(0)
+    variable = tirx.Var(name, "int32")
+    return tirx.For(variable, 0, extent, kind, body(variable))
+
+
+def unrolled(name: str, start: int, stop: int, body: Body) -> tirx.Stmt:
+    """``for name in range(start, stop)``, written out by the compiler."""
+    variable = tirx.Var(name, "int32")
+    return tirx.For(variable, 0, stop - start, ForKind.UNROLLED, body(variable + start))
+
+
+def parallel(name: str, extents: Sequence[int], body: Callable[[tuple[Expression, ...]], tirx.Stmt]) -> tirx.Stmt:
+    """One parallel loop over the fused ``extents``; ``body`` takes the coordinates."""
+    total = 1
+    for extent in extents:
+        total *= extent
+    return loop(name, total, lambda task: body(unflatten(task, extents)), ForKind.PARALLEL)
+
+
+def unflatten(index: Expression, extents: Sequence[int]) -> tuple[Expression, ...]:
+    """The coordinates of a row-major ``index``."""
+    return tuple(_digits(index, extents))
+
+
+def _digits(index: Expression, extents: Sequence[int]) -> Iterator[Expression]:
+    inner = 1
+    for extent in extents:
+        inner *= extent
+    for position, extent in enumerate(extents):
+        inner //= extent
+        digit = index // inner if inner > 1 else index
+        yield digit if position == 0 else digit % extent if extent > 1 else 0
+
+
+def value(expression: Affine, variables: Mapping[str, Expression]) -> Expression:
+    """An affine expression over TIR variables."""
+    return expression.evaluate(variables, minimum=tirx.min)
+
+
+def inside(index: Expression, bound: int) -> Expression:
+    """``0 <= index < bound``."""
+    return tirx.all(index >= 0, index < bound)
+
+
+def ramp(base: Expression, lanes: int) -> Expression:
+    """The indices ``base, base + 1, ...``; the index itself for one lane."""
+    return base if lanes == 1 else tirx.Ramp(base, 1, lanes)
+
+
+def splat(scalar: Expression, lanes: int) -> Expression:
+    """A value in every lane."""
+    return scalar if lanes == 1 else tirx.Broadcast(scalar, lanes)
+
+
+def zero(lanes: int) -> Expression:
+    """0.0 in every lane."""
+    return splat(tirx.const(0.0, "float32"), lanes)
+
+
+def prefetch(place: tirx.BufferLoad) -> tirx.Stmt:
+    """Asks for the cache line of ``place``, to be read soon and often."""
+    read, all_levels, data = 0, 3, 1
+    address = tirx.address_of(place)
+    return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch.p0", address, read, all_levels, data))

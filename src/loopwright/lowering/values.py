@@ -1,0 +1,80 @@
+"""The values of a network while it is rewritten: as (N, C, H, W), in blocked layout, or both, packed when needed."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relax
+
+from loopwright.lowering.constants import Constants, static_shape
+from loopwright.lowering.layout import channel_block
+
+
+class Values:
+    """Maps the variables of the original function to those of the new one, in the layouts that were asked for."""
+
+    def __init__(self, builder: relax.BlockBuilder, constants: Constants, lanes: int):
+        self._builder = builder
+        self.constants = constants
+        self._lanes = lanes
+        self._plain: dict[relax.Var, relax.Expr] = {}
+        self._blocked: dict[relax.Var, relax.Expr] = {}
+
+    def emit(self, expression: relax.Expr) -> relax.Var:
+        """A new variable of the new function for the expression."""
+        return self._builder.emit(expression)
+
+    def set_plain(self, var: relax.Var, expression: relax.Expr) -> None:
+        """Gives an original variable its value as the original has it."""
+        self._plain[var] = expression
+
+    def set_blocked(self, var: relax.Var, expression: relax.Expr) -> None:
+        """Gives an original variable its value in blocked layout."""
+        self._blocked[var] = expression
+
+    def is_blocked(self, expression: relax.Expr) -> bool:
+        """Whether the value of an original variable is at hand in blocked layout."""
+        return isinstance(expression, relax.Var) and expression in self._blocked
+
+    def block(self, expression: relax.Expr) -> int:
+        """How many channels of an (N, C, H, W) value lie side by side in blocked layout."""
+        return self.channel_block(static_shape(expression)[1])
+
+    def channel_block(self, channels: int) -> int:
+        """How many of ``channels`` channels would lie side by side."""
+        return channel_block(channels, self._lanes)
+
+    def blocked(self, var: relax.Var) -> relax.Expr:
+        """The value in blocked layout, (N, C / block, H, W, block)."""
+        if var not in self._blocked:
+            n, channels, rows, columns = static_shape(var)
+            block = self.block(var)
+            split = relax.op.reshape(self.plain(var), (n, channels // block, block, rows, columns))
+            self._blocked[var] = self.emit(relax.op.permute_dims(self.emit(split), [0, 1, 3, 4, 2]))
+        return self._blocked[var]
+
+    def plain(self, expression: relax.Expr) -> relax.Expr:
+        """The expression over the new function's variables, every tensor as the original has it."""
+        if isinstance(expression, relax.Var):
+            return self._plain_variable(expression)
+        if isinstance(expression, relax.Call):
+            arguments = [self.plain(arg) for arg in expression.args]
+            return relax.Call(expression.op, arguments, expression.attrs, expression.ty_args)
+        if isinstance(expression, relax.Tuple):
+            return relax.Tuple([self.plain(field) for field in expression.fields])
+        if isinstance(expression, relax.TupleGetItem):
+            return relax.TupleGetItem(self.plain(expression.tuple_value), expression.index)
+        return expression
+
+    def _plain_variable(self, var: relax.Var) -> relax.Expr:
+        if var not in self._plain:
+            self._plain[var] = self._constant(var) if var in self.constants else self._unpacked(var)
+        return self._plain[var]
+
+    def _constant(self, var: relax.Var) -> relax.Expr:
+        return relax.const(np.ascontiguousarray(self.constants.value(var)), str(var.ty.dtype))
+
+    def _unpacked(self, var: relax.Var) -> relax.Expr:
+        merged = self._blocked[var]
+        if static_shape(var)[2:] != (1, 1):
+            merged = self.emit(relax.op.permute_dims(merged, [0, 1, 4, 2, 3]))
+        return self.emit(relax.op.reshape(merged, static_shape(var)))

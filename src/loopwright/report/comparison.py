@@ -1,0 +1,47 @@
+"""The table that a run is about: the original network against the chosen one, line by line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loopwright.report import formats
+from loopwright.report.summary import RunSummary
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity of both networks, formatted."""
+
+    quantity: str
+    original: str
+    chosen: str
+    change: str
+
+
+def comparison(summary: RunSummary) -> tuple[Line, ...]:
+    """Latency, MACs, parameters and Fisher Potential of both networks; changes are original over chosen."""
+    original, chosen = summary.original, summary.chosen
+    return (
+        Line(
+            "latency, ms",
+            formats.milliseconds(original.latency_ms),
+            formats.milliseconds(chosen.latency_ms),
+            f"{formats.ratio(original.latency_ms, chosen.latency_ms)} faster",
+        ),
+        _count_line("MACs", original.macs, chosen.macs),
+        _count_line("parameters", original.parameters, chosen.parameters),
+        Line(
+            "Fisher Potential",
+            formats.score(original.fisher_potential),
+            formats.score(chosen.fisher_potential),
+            _score_change(original.fisher_potential, chosen.fisher_potential),
+        ),
+    )
+
+
+def _count_line(quantity: str, before: int, after: int) -> Line:
+    return Line(quantity, formats.count(before), formats.count(after), f"{formats.ratio(before, after)} fewer")
+
+
+def _score_change(before: float, after: float) -> str:
+    return f"{(after / before - 1) * 100:+.1f} %" if before else "-"

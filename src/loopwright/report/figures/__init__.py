@@ -1,0 +1,3 @@
+"""One file a figure; each defines ``FIGURE``."""
+
+from __future__ import annotations

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from loopwright.cli.main import run
+from loopwright.report.tables import speedup_line
+from tests.report.example import example_run
+
+NET = """
+from torch import nn
+
+def tiny():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10),
+    )
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> list[str]:
+    (tmp_path / "net.py").write_text(NET)
+    return [f"{tmp_path / 'net.py'}:tiny", "--input", "1,3,8,8"]
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(arguments) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def test_inspect_lists_every_layer_with_its_workload_or_why_it_is_kept(capsys, model):
+    written = output(capsys, "inspect", *model)
+    assert "conv2d(co=16, ci=16, oh=8, ow=8, kh=3, kw=3)" in written
+    assert "linear" in written
+    assert "2 of them transformable, 2 different workloads" in written
+
+
+def test_inspect_prints_one_nest(capsys, model):
+    written = output(capsys, "inspect", *model, "--layer", "2")
+    assert written.startswith("conv2d(co=16, ci=16")
+    assert "for ci in 16:" in written
+
+
+def test_inspect_prints_the_nest_of_every_workload(capsys, model):
+    assert output(capsys, "inspect", *model, "--nests").count("s0: output[") == 2
+
+
+def test_transform_shows_the_operator_before_and_after(capsys):
+    written = output(
+        capsys, "transform", "--operator", "conv2d(co=8, ci=8, oh=4, ow=4, kh=3, kw=3)", "group(co, ci, 2)"
+    )
+    before, after = written.split("after group(co, ci, 2)")
+    assert "for co in 8:" in before
+    assert "for g in 2:" in after
+    assert "MACs         9,216 -> 4,608 (2.00x fewer)" in after
+    assert "parameters   576 -> 288 (2.00x fewer)" in after
+    assert "dependences  legal" in after
+    assert "judged within a network only" in after
+
+
+def test_transform_may_hold_sums_to_their_order(capsys):
+    operator = "conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)"
+    assert "dependences  legal" in output(capsys, "transform", "--operator", operator, "reorder(kh, co)")
+    strict = output(capsys, "transform", "--strict", "--operator", operator, "reorder(kh, co)")
+    assert "dependences  illegal: reduction dependence is reversed: from instance (" in strict
+
+
+def test_transform_judges_a_layer_within_its_network(capsys, model):
+    written = output(capsys, "transform", *model, "--layer", "2", "--images", "8", "group(co, ci, 2)")
+    assert "structure    legal: receptive field kept" in written
+    assert "Fisher Potential" in written.rsplit("fisher ", 1)[1]
+
+
+def test_transform_judges_no_capacity_where_nothing_is_dropped(capsys, model):
+    written = output(capsys, "transform", *model, "--layer", "2", "split(co, 4)")
+    assert "MACs         147,456 -> 147,456\n" in written
+    assert "structure" not in written
+
+
+def test_a_layer_that_is_no_convolution_is_refused_with_the_reason(capsys, model):
+    assert run(["transform", *model, "--layer", "6", "group(co, ci, 2)"]) == 2
+    assert "can't be transformed: " in capsys.readouterr().err
+
+
+def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, monkeypatch, tmp_path: Path):
+    given = {}
+
+    def optimize(model, example_input, *, progress, **settings):
+        progress.note("36 convolutions")
+        given.update(settings, model=model, example_input=example_input)
+        return SimpleNamespace(summary=example_run())
+
+    monkeypatch.setitem(sys.modules, "loopwright.api", SimpleNamespace(optimize=optimize))
+    out = tmp_path / "my run"
+    written = output(capsys, "optimize", "resnet34", "--out", str(out), "--input", "2,3,32,32", "--images", "16")
+    assert given == {
+        "model": "resnet34",
+        "example_input": (2, 3, 32, 32),
+        "target": "cpu",
+        "out": out,
+        "data": None,
+        "configurations": 1000,
+        "images": 16,
+        "seed": 0,
+        "store": None,
+        "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
+    }
+    for expected in ("layer1.0.conv1", "legal by Fisher", "2.79× faster", f"report: {out / 'report.html'}"):
+        assert expected in written
+    assert written.splitlines()[-1] == speedup_line(example_run())

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from loopwright.errors import ArgumentError, TraceError
+from loopwright.models.sources import registered
+from loopwright.models.trace import trace
+
+
+class Variety(nn.Module):
+    """Every kind of convolution call that differs in whether it can be transformed."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding="same")
+        self.bn = nn.BatchNorm2d(8)
+        self.grouped = nn.Conv2d(8, 8, (3, 5), stride=2, padding=(1, 2), groups=4)
+        self.dilated = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
+        self.even = nn.Conv2d(8, 8, 2, padding="same")
+        self.reflected = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+        self.twice = nn.Conv2d(8, 8, 1)
+        self.own = nn.Parameter(torch.ones(4, 8, 1, 1))
+        self.dropout = nn.Dropout(0.5)
+        self.row = nn.Conv1d(4, 4, 3)
+        self.classifier = nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = functional.relu(self.bn(self.stem(x)))
+        x = self.reflected(self.even(self.dilated(self.grouped(x))))
+        x = functional.conv2d(self.twice(self.twice(x)), self.own)
+        return self.classifier(self.row(self.dropout(x).flatten(2)).mean(2))
+
+
+@pytest.fixture(scope="module")
+def variety():
+    return trace(Variety(), torch.zeros(2, 3, 9, 8), "variety")
+
+
+def test_convolutions_have_their_operators(variety):
+    operators = {layer.name: str(layer.operator) for layer in variety.transformable}
+    assert operators == {
+        "stem": "conv2d(n=2, co=8, ci=3, oh=9, ow=8, kh=3, kw=3)",
+        "grouped": "conv2d(n=2, co=8, ci=8, oh=5, ow=4, kh=3, kw=5, stride=2, groups=4, input_size=9x8)",
+        "dilated": "conv2d(n=2, co=8, ci=8, oh=5, ow=4, kh=3, kw=3, dilation=2)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("even", "padding 'same' is uneven for this kernel size"),
+        ("reflected", "padding mode 'reflect': only zero padding is transformed"),
+        ("twice", "its weight is used by 2 calls"),
+        ("twice@2", "its weight is used by 2 calls"),
+        ("conv2d_7", "its weight is not that of a Conv2d module"),
+        ("row", "conv1d: only two-dimensional convolutions are transformed"),
+        ("classifier", "linear: only two-dimensional convolutions are transformed"),
+    ],
+)
+def test_other_layers_say_why_they_are_kept(variety, name, reason):
+    assert variety.layer(name).reason == reason
+    with pytest.raises(ArgumentError, match="can't be transformed"):
+        variety.transformable_layer(name)
+
+
+def test_layers_are_in_order_with_shapes(variety):
+    assert [layer.kind for layer in variety.layers][:4] == ["conv2d", "batch_norm", "relu", "conv2d"]
+    grouped = variety.layer("grouped")
+    assert (grouped.input_shape, grouped.output_shape) == ((2, 8, 9, 8), (2, 8, 5, 4))
+    assert len({layer.name for layer in variety.layers}) == len(variety.layers)
+
+
+def test_macs_and_parameters_are_counted_once(variety):
+    assert variety.layer("stem").macs == 2 * 8 * 9 * 8 * 27
+    assert variety.layer("classifier").macs == 2 * 4 * 5
+    assert variety.layer("twice@2").parameters == 0
+    assert sum(layer.parameters for layer in variety.layers) == variety.parameters
+
+
+def test_unknown_layer_lists_the_transformable_ones(variety):
+    with pytest.raises(ArgumentError, match="unknown layer 'head' of variety; .*: stem, grouped, dilated"):
+        variety.layer("head")
+
+
+def test_resnet34_is_21_million_parameters_in_13_workloads():
+    network = trace(registered()["resnet34"].build(), torch.zeros(1, 3, 32, 32), "resnet34")
+    assert network.parameters == 21_282_122
+    assert len(network.transformable) == 36
+    assert network.macs == pytest.approx(1.16e9, rel=0.01)
+    assert len(network.workloads) == 11
+    assert sum(map(len, network.workloads.values())) == 36
+
+
+def test_module_is_left_as_it_was():
+    module = Variety()
+    module.bn.eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    modes = [submodule.training for submodule in module.modules()]
+    random_state = torch.random.get_rng_state()
+    trace(module, torch.zeros(1, 3, 8, 8))
+    assert [submodule.training for submodule in module.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+def test_module_that_fails_keeps_its_mode():
+    module = Branching()
+    with pytest.raises(TraceError):
+        trace(module, torch.zeros(1, 3, 8, 8))
+    assert [module.training, module.conv.training] == [True, True]
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        if x.sum() > 0:
+            x = -x
+        return self.conv(x)
+
+
+def test_data_dependent_branch_is_named_with_its_line(capfd):
+    with pytest.raises(
+        TraceError, match=r"cannot trace Branching at .*test_trace\.py:\d+: if x\.sum\(\) > 0:: Could not"
+    ):
+        trace(Branching(), torch.zeros(1, 3, 8, 8))
+    assert "def forward" not in capfd.readouterr().err
+
+
+def test_wrong_input_is_named_with_its_line():
+    with pytest.raises(TraceError, match=r"test_trace\.py:\d+: x = functional\.relu.*channels") as caught:
+        trace(Variety(), torch.zeros(1, 4, 8, 8))
+    assert "\n" not in str(caught.value)
