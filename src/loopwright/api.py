@@ -94,7 +94,9 @@ def traced(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] |
         network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
     if not network.transformable:
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
-        raise ArgumentError(f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})")
+        raise ArgumentError(
+            f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})"
+        )
     return network
 
 
@@ -116,4 +118,6 @@ def _require_same(outcome: Outcome, loaded: nn.Module) -> None:
         outputs = [module.eval()(images) for module in (outcome.module, loaded)]
     outcome.module.train()
     if not torch.equal(*outputs):
-        raise LoopwrightError("the network that was written gives other outputs than the one chosen; please report this")
+        raise LoopwrightError(
+            "the network that was written gives other outputs than the one chosen; please report this"
+        )

@@ -78,7 +78,9 @@ class _Reader:
             self.argument(arguments, keywords, pairs)
         return Call(name, tuple(arguments), tuple(keywords), tuple(pairs))
 
-    def argument(self, arguments: list[Value], keywords: list[tuple[str, Value]], pairs: list[tuple[str, Value]]) -> None:
+    def argument(
+        self, arguments: list[Value], keywords: list[tuple[str, Value]], pairs: list[tuple[str, Value]]
+    ) -> None:
         value = self.value()
         if isinstance(value, str) and self.accept("="):
             keywords.append((value, self.value()))

@@ -14,12 +14,16 @@ def after(sequence: str) -> LoopNest:
     return TransformationSequence.parse(sequence).apply(BASE)
 
 
-@pytest.mark.parametrize("sequence", ["identity", "reorder(oh, co)", "split(kw, 3)", "tile(oh: 2, ow: 2)", "unroll(ci, 2)"])
+@pytest.mark.parametrize(
+    "sequence", ["identity", "reorder(oh, co)", "split(kw, 3)", "tile(oh: 2, ow: 2)", "unroll(ci, 2)"]
+)
 def test_orders_that_keep_every_sum_in_order(sequence: str) -> None:
     assert reversed_dependence(after(sequence), strict=True) is None
 
 
-@pytest.mark.parametrize("sequence", ["reorder(kw, kh)", "reorder(kh, ci)", "split(ci, 2) -> reorder(ci_inner, ci_outer)"])
+@pytest.mark.parametrize(
+    "sequence", ["reorder(kw, kh)", "reorder(kh, ci)", "split(ci, 2) -> reorder(ci_inner, ci_outer)"]
+)
 def test_reordered_reductions_are_reversed_only_if_order_is_strict(sequence: str) -> None:
     assert reversed_dependence(after(sequence)) is None
     violation = reversed_dependence(after(sequence), strict=True)

@@ -78,4 +78,6 @@ def test_reduction_steps_drop_no_output() -> None:
     x, weight = integers(BASE, 4)
     kept = np.zeros_like(weight)
     kept[:, :, 1] = weight[:, :, 1]
-    assert np.array_equal(run(TransformationSequence.parse("bottleneck(kh, 3)").apply(BASE), x, weight), run(BASE, x, kept))
+    assert np.array_equal(
+        run(TransformationSequence.parse("bottleneck(kh, 3)").apply(BASE), x, weight), run(BASE, x, kept)
+    )

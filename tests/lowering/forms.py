@@ -23,7 +23,10 @@ def accumulate(contraction: Contraction, images: np.ndarray, weight: np.ndarray,
     grids = np.indices([dim.extent for dim in contraction.dims]).reshape(len(contraction.dims), -1)
     read, written = (
         [
-            sum((g * getattr(d, side)[axis] for g, d in zip(grids, contraction.dims)), np.full(grids.shape[1:], off[axis]))
+            sum(
+                (g * getattr(d, side)[axis] for g, d in zip(grids, contraction.dims, strict=True)),
+                np.full(grids.shape[1:], off[axis]),
+            )
             for axis in range(3)
         ]
         for side, off in (("input", contraction.input_offset), ("output", contraction.output_offset))
@@ -62,7 +65,14 @@ def taps(k: int, dilation: int = 1) -> tuple[Dim, ...]:
 
 
 def conv(
-    co: int, ci: int, size: int, k: int = 3, stride: int = 1, groups: int = 1, dilation: int = 1, width: int | None = None
+    co: int,
+    ci: int,
+    size: int,
+    k: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
+    width: int | None = None,
 ) -> OperatorForm:
     """A (grouped, strided, dilated) square convolution; ``size`` is that of the output."""
     width = width or size
@@ -76,7 +86,7 @@ def conv(
     return OperatorForm((ci, size * stride, width * stride), (co, size, width), (contraction,))
 
 
-def part(co: int, ci: int, size: int, start: int, groups: int = 1, of: int | None = None, k: int = 3) -> Contraction:
+def part(co: int, ci: int, size: int, start: int, groups: int = 1, k: int = 3) -> Contraction:
     """Output channels ``start .. start + co`` of a convolution whose input is ``ci`` channels, in groups."""
     form = conv(co, ci, size, k, groups=groups).contractions[0]
     return Contraction(form.dims, form.input_offset, (start, 0, 0))

@@ -54,7 +54,9 @@ FORMS = {
 }
 
 
-def run(form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None) -> tuple[np.ndarray, np.ndarray]:
+def run(
+    form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The kernel's output and the one it should have."""
     random, target = np.random.default_rng(0), cpu(threads=2)
     kernel = build_kernel(form, n, epilogue, target, schedule)
@@ -100,8 +102,8 @@ def test_each_part_of_the_epilogue(part: str) -> None:
 
 SCHEDULES = (
     CpuSchedule(16, 1, 1, 1),
-    CpuSchedule(16, 2, 4, 3),
-    CpuSchedule(16, 1, 8, 8, unroll_rows=True),
+    CpuSchedule(16, 2, 2, 3),
+    CpuSchedule(16, 1, 2, 4, unroll_rows=True),
     CpuSchedule(8, 3, 2, 5, prefetch=16),
     CpuSchedule(4, 2, 1, 28),
 )
@@ -136,7 +138,11 @@ def writing_twice() -> OperatorForm:
 
 def diagonal() -> OperatorForm:
     """A dim that moves along rows and columns, a reduction without weight, and a completion by two cases."""
-    dims = (Dim(5, (0, 1, 1), (0, 1, 1), False), Dim(2, (0, 2, 0), (0, 0, 0), False), Dim(8, (0, 0, 0), (1, 0, 0), True))
+    dims = (
+        Dim(5, (0, 1, 1), (0, 1, 1), False),
+        Dim(2, (0, 2, 0), (0, 0, 0), False),
+        Dim(8, (0, 0, 0), (1, 0, 0), True),
+    )
     o0, o1, o2 = var("o0"), var("o1"), var("o2")
     cases = (Case(((o2 - o1 - 1, 5),), (o0, o1, o1)), Case(((o1 - o2 - 1, 5),), (o0, o2, o2)))
     return OperatorForm((3, 5, 5), (8, 5, 5), (Contraction(dims, (1, -1, 0), (0, 0, 0)),), cases)
@@ -156,6 +162,8 @@ ODD = {
     "diagonal": diagonal(),
     "channels backwards": channels_backwards(),
     "one pixel": conv(32, 16, 1),
+    "prime channels": conv(6, 37, 5),
+    "prime channels 1x1": conv(17, 34, 5, k=1),
     "one channel": conv(1, 1, 6),
     "shared weight": OperatorForm((1, 4, 4), (1, 4, 4), (Contraction((rows(4), columns(4)), (0, -1, 1), (0, 0, 0)),)),
     "nothing": OperatorForm((4, 3, 3), (4, 3, 3), ()),

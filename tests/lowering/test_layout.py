@@ -8,7 +8,9 @@ import pytest
 from loopwright.lowering.layout import blocked_shape, channel_block, from_blocked, to_blocked
 
 
-@pytest.mark.parametrize(("channels", "lanes", "block"), [(64, 16, 16), (48, 16, 16), (10, 16, 10), (3, 16, 3), (34, 16, 2)])
+@pytest.mark.parametrize(
+    ("channels", "lanes", "block"), [(64, 16, 16), (48, 16, 16), (10, 16, 10), (3, 16, 3), (34, 16, 2)]
+)
 def test_block_is_the_largest_divisor(channels: int, lanes: int, block: int) -> None:
     assert channel_block(channels, lanes) == block
 

@@ -56,7 +56,9 @@ def test_sequence_3_groups_the_halves_by_different_factors() -> None:
     x, weight = integers(SMALL, 2)
     kept = np.zeros_like(weight)
     for group in range(2):
-        kept[group * 8 : group * 8 + 8, group * 4 : group * 4 + 4] = weight[group * 8 : group * 8 + 8, group * 4 : group * 4 + 4]
+        kept[group * 8 : group * 8 + 8, group * 4 : group * 4 + 4] = weight[
+            group * 8 : group * 8 + 8, group * 4 : group * 4 + 4
+        ]
     for group in range(4):
         own = slice(16 + group * 4, 20 + group * 4), slice(group * 2, group * 2 + 2)
         kept[own] = weight[own]

@@ -14,7 +14,10 @@ NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
 @pytest.mark.parametrize(
     ("sequence", "message"),
     [
-        ("split(oh, 3)", "split(oh, 3) does not apply: 3 does not divide the 4 iterations of loop 'oh' (factors that do: 2, 4)"),
+        (
+            "split(oh, 3)",
+            "split(oh, 3) does not apply: 3 does not divide the 4 iterations of loop 'oh' (factors that do: 2, 4)",
+        ),
         ("split(rows, 2)", "s0 has no loop 'rows'; its loops are n, co, ci, oh, ow, kh, kw"),
         ("on s1: split(oh, 2)", "the nest has no statement 's1'; its statements are s0"),
         ("fuse(co, oh)", "loop 'oh' is not directly inside 'co' (order: n, co, ci, oh, ow, kh, kw); reorder first"),

@@ -75,9 +75,7 @@ def test_unknown_transformations_are_told_with_the_known_ones() -> None:
 def test_canonical_sequences_spell_everything_out() -> None:
     short = TransformationSequence.parse("bottleneck(ci, 2, keep=prefix) -> depthwise(oh, ow)")
     canonical = short.canonical(NEST)
-    assert str(canonical) == (
-        "reorder(ci, co) -> bottleneck(ci, 2) -> reorder(oh, ow, ci, co) -> group(oh, ow, 32)"
-    )
+    assert str(canonical) == ("reorder(ci, co) -> bottleneck(ci, 2) -> reorder(oh, ow, ci, co) -> group(oh, ow, 32)")
     assert canonical.canonical(NEST) == canonical
 
 

@@ -222,7 +222,9 @@ def _signed(text: str, factor: int) -> str:
 
 def _bracketed(expression: Affine) -> str:
     text = str(expression)
-    return text if len(expression.terms) == 1 and expression.terms[0][1] == 1 and not expression.constant else f"({text})"
+    return (
+        text if len(expression.terms) == 1 and expression.terms[0][1] == 1 and not expression.constant else f"({text})"
+    )
 
 
 def _atom_variables(atom: Atom) -> frozenset[str]:

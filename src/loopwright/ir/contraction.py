@@ -96,7 +96,9 @@ class OperatorForm:
         """Weights stored; those that several contractions read are counted once."""
         origins = [contraction.origin for contraction in self.contractions]
         known = [origin for origin in origins if origin is not None]
-        return count_union(known) if len(known) == len(origins) else sum(prod(c.weight_shape) for c in self.contractions)
+        return (
+            count_union(known) if len(known) == len(origins) else sum(prod(c.weight_shape) for c in self.contractions)
+        )
 
     @property
     def key(self) -> str:
@@ -107,7 +109,8 @@ class OperatorForm:
         """Which contractions share weights with one before (never the case for most)."""
         origins = [contraction.origin for contraction in self.contractions]
         return [
-            origin is not None and any(o is not None and count_union([o, origin]) < o.size + origin.size for o in origins[:k])
+            origin is not None
+            and any(o is not None and count_union([o, origin]) < o.size + origin.size for o in origins[:k])
             for k, origin in enumerate(origins)
         ]
 
@@ -115,7 +118,9 @@ class OperatorForm:
 def operator_form(nest: LoopNest) -> OperatorForm:
     """The nest's operator on one image; the batch is dropped, for a network treats all images alike."""
     contractions = [_contraction(nest, lattice) for lattice in nest.lattices]
-    contractions.sort(key=lambda contraction: (contraction.output_offset, contraction.input_offset, str(contraction.dims)))
+    contractions.sort(
+        key=lambda contraction: (contraction.output_offset, contraction.input_offset, str(contraction.dims))
+    )
     computation = nest.computation
     return OperatorForm(
         _without_batch(nest, computation.input.shape),

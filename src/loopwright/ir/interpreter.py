@@ -35,14 +35,15 @@ def instances(statement: Statement) -> Iterator[dict[str, int]]:
 
 def complete(nest: LoopNest, written: np.ndarray) -> np.ndarray:
     """Fills in the outputs that no statement writes."""
-    return np.reshape(written, -1)[completion_table(nest.completion, written.shape)]
+    completed: np.ndarray = np.reshape(written, -1)[completion_table(nest.completion, written.shape)]
+    return completed
 
 
 def completion_table(cases: tuple[Case, ...], shape: tuple[int, ...]) -> np.ndarray:
     """For every output element the row-major number of the element whose value it takes; shape as the output's."""
     grid = np.indices(shape)
     values = {f"o{axis}": grid[axis] for axis in range(len(shape))}
-    table = np.ravel_multi_index(tuple(grid), shape)
+    table: np.ndarray = np.ravel_multi_index(tuple(grid), shape)
     pending = np.ones(shape, bool)
     for case in cases:
         holds = pending.copy()

@@ -67,7 +67,9 @@ class Lattice:
     def image(self, index: Sequence[Affine], iterators: Sequence[str]) -> Lattice:
         """The elements at linear expressions ``index`` over the iterators; directions that move none vanish."""
         start = dict(zip(iterators, self.offset, strict=True))
-        steps = [LatticeDim(dim.extent, linear_map(index, dict(zip(iterators, dim.step, strict=True)))) for dim in self.dims]
+        steps = [
+            LatticeDim(dim.extent, linear_map(index, dict(zip(iterators, dim.step, strict=True)))) for dim in self.dims
+        ]
         offset = tuple(expression.evaluate(start) for expression in index)
         return Lattice(offset, merge_dims([dim for dim in steps if any(dim.step)]))
 

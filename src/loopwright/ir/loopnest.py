@@ -263,7 +263,9 @@ class LoopNest:
         shape = {f"o{k}": extent for k, extent in enumerate(computation.output.shape)}
         instance = computation.iterators_of(tuple(var(name) for name in shape))
         instance |= {name: Affine() for name in computation.names if name not in instance}
-        point = {name: expression.substitute(instance).simplify(shape) for name, expression in statement.position.items()}
+        point = {
+            name: expression.substitute(instance).simplify(shape) for name, expression in statement.position.items()
+        }
         kept = {name: expression.substitute(point).simplify(shape) for name, expression in statement.index.items()}
         source = tuple(expression.substitute(kept).simplify(shape) for expression in computation.output.index)
         conditions = [
@@ -292,7 +294,9 @@ def untransformed(computation: Computation) -> LoopNest:
     """The nest that runs the computation's iterators in their order; raises `ArgumentError` for an empty loop."""
     for iterator in computation.iterators:
         if iterator.extent < 1:
-            raise ArgumentError(f"{computation.text}: {iterator.name} has {iterator.extent} iterations; at least 1 needed")
+            raise ArgumentError(
+                f"{computation.text}: {iterator.name} has {iterator.extent} iterations; at least 1 needed"
+            )
     loops = tuple(Loop(iterator.name, iterator.extent) for iterator in computation.iterators)
     identity = {loop.name: var(loop.name) for loop in loops}
     instances, points = polyhedral.names("i", len(loops)), polyhedral.names("l", len(loops))

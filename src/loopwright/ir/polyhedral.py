@@ -7,13 +7,14 @@ never compared by ``==`` nor hashed by callers: equality is asked here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import islpy as isl
 
 from loopwright.ir.affine import Affine, FloorDiv, Var, constant
 
-Relation = isl.Map
-Set = isl.Set
+Relation: TypeAlias = isl.Map
+Set: TypeAlias = isl.Set
 Bounds = Sequence[tuple[str, int]]
 
 

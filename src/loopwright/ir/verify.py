@@ -25,7 +25,9 @@ def verify_statement(statement: Statement) -> None:
     iterators = [(f"i{k}", extent) for k, extent in enumerate(statement.computation.extents.values())]
     loop_names = {loop.name: f"l{k}" for k, loop in enumerate(statement.loops)}
     iterator_names = {name: f"i{k}" for k, name in enumerate(statement.computation.names)}
-    _require(polyhedral.is_bijection(statement.schedule, polyhedral.box(points)), statement, "its schedule is no bijection")
+    _require(
+        polyhedral.is_bijection(statement.schedule, polyhedral.box(points)), statement, "its schedule is no bijection"
+    )
     inverse = [(var(iterator_names[name]), polyhedral.renamed(e, loop_names)) for name, e in statement.index.items()]
     by_index = polyhedral.relation(iterators, points, inverse)
     _require(polyhedral.equal(by_index, statement.schedule), statement, "its index expressions are not its schedule")

@@ -1,8 +1,8 @@
 """From an operator's form to one TIR function over blocked activations, and the weights packed for it.
 
-The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, one packed
-weight a contraction, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``.
-Activations are stored as `loopwright.lowering.layout` says.
+The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, one
+packed weight a contraction, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and
+``out``. Activations are stored as `loopwright.lowering.layout` says.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from loopwright.ir.contraction import Contraction, Dim, Point
+from loopwright.ir.contraction import Contraction, Dim
+from loopwright.ir.lattice import Point
 
 Run = Callable[[Tensor, Tensor], Tensor]
 ROW, COLUMN = 1, 2
@@ -75,7 +76,10 @@ class Convolution:
         reduced = [dim for dim in reduce if _axis(dim.input) == 0]
         starts = [_moved(contraction.of("group"), group, contraction.input_offset) for group in groups]
         channels = tuple(
-            tuple(start[0] + sum(k * dim.input[0] for k, dim in zip(point, reduced, strict=True)) for point in _points(reduced))
+            tuple(
+                start[0] + sum(k * dim.input[0] for k, dim in zip(point, reduced, strict=True))
+                for point in _points(reduced)
+            )
             for start in starts
         )
         shifts = tuple(tuple(start[a] - contraction.input_offset[a] for a in (ROW, COLUMN)) for start in starts)
@@ -172,7 +176,9 @@ def _points(dims: list[Dim]) -> list[tuple[int, ...]]:
 
 
 def _moved(dims: tuple[Dim, ...], point: tuple[int, ...], start: Point) -> Point:
-    return tuple(at + sum(k * dim.input[axis] for k, dim in zip(point, dims, strict=True)) for axis, at in enumerate(start))
+    return tuple(
+        at + sum(k * dim.input[axis] for k, dim in zip(point, dims, strict=True)) for axis, at in enumerate(start)
+    )
 
 
 def _channels(x: Tensor, channels: list[int]) -> Tensor:
@@ -187,7 +193,8 @@ def _framed(x: Tensor, rows: Window, columns: Window, offset: tuple[int, int]) -
     starts = rows.start + offset[0], columns.start + offset[1]
     before = [max(0, -start) for start in starts]
     after = [
-        max(0, start + window.span - size) for start, window, size in zip(starts, (rows, columns), x.shape[2:], strict=True)
+        max(0, start + window.span - size)
+        for start, window, size in zip(starts, (rows, columns), x.shape[2:], strict=True)
     ]
     padded = functional.pad(x, (before[1], after[1], before[0], after[0])) if any((*before, *after)) else x
     top, left = (start + add for start, add in zip(starts, before, strict=True))

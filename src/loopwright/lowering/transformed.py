@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import cast
 
 from torch import nn
 
@@ -19,7 +20,7 @@ def transformed(network: Network, forms: Mapping[str, OperatorForm]) -> nn.Modul
     """
     module = copy.deepcopy(network.module)
     layers = [network.transformable_layer(name) for name in forms]
-    replaced = {module.get_submodule(layer.name): forms[layer.name] for layer in layers}
+    replaced = {cast(nn.Conv2d, module.get_submodule(layer.name)): forms[layer.name] for layer in layers}
     operators = {conv: OperatorModule.from_conv(form, conv) for conv, form in replaced.items()}
     for path, submodule in list(module.named_modules(remove_duplicate=False)):
         if submodule in operators:

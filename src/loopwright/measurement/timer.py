@@ -13,8 +13,8 @@ Call = Callable[[], object]
 @dataclass(frozen=True)
 class Protocol:
     """How to time. A sample is the mean of as many calls as take ``sample_ms``, and at least one. Functions take turns
-    for ``rounds`` rounds, after ``warm_up`` calls each. ``cold_bytes`` is how much memory the copies of the weights, one
-    used after the other, should span; ``copies`` bounds their number."""
+    for ``rounds`` rounds, after ``warm_up`` calls each. ``cold_bytes`` is how much memory the copies of the weights,
+    used one after the other, should span; ``copies`` bounds their number."""
 
     rounds: int = 9
     sample_ms: float = 2.0

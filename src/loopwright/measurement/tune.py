@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from loopwright.lowering.contraction import OperatorForm
-from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.measurement.build import compile_function
@@ -31,7 +31,7 @@ def tune(
     n: int,
     epilogue: Epilogue,
     target: Target,
-    protocol: Protocol = Protocol(),
+    protocol: Protocol,
     tried: int = 3,
     budget_s: float = 2.0,
 ) -> Tuned:

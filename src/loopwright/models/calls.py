@@ -42,7 +42,7 @@ class Calls:
         """The name of the leaf module whose work the call is, or the enclosing module's and the call's own name."""
         path, module = _innermost(node)
         if module.startswith("torch.nn.modules.") and self.kind(node).replace("_", "") in module.lower():
-            return path
+            return path or node.name
         return f"{path}.{node.name}".lstrip(".")
 
     def input_shapes(self, node: fx.Node) -> tuple[Shape, ...]:
@@ -89,11 +89,12 @@ class Calls:
         return found.obstacle or self._module_reason(node, found)
 
     def _module_reason(self, node: fx.Node, found: Convolution) -> str:
-        module = self._module.get_submodule(_innermost(node)[0])
+        path = _innermost(node)[0]
+        module = self._module.get_submodule(path)
         if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
             return f"padding mode {module.padding_mode!r}: only zero padding is transformed"
-        if type(module) is not nn.Conv2d or self._parameters.get(found.weight) is not module.weight:
-            return "its weight is not that of a Conv2d module"
+        if not path or type(module) is not nn.Conv2d or self._parameters.get(found.weight) is not module.weight:
+            return "its weight belongs to no Conv2d inside the network"
         uses = self._weight_uses[found.weight]
         return f"its weight is used by {uses} calls" if uses > 1 else ""
 

@@ -36,7 +36,9 @@ class Operator(ABC):
         known = {field.name: field for field in fields(cls)}
         given: dict[str, Any] = dict(call.keywords)
         if call.arguments or call.pairs:
-            raise ArgumentError(f"{cls.name}: arguments are given by name, as in {cls.name}({next(iter(known))}=64, ...)")
+            raise ArgumentError(
+                f"{cls.name}: arguments are given by name, as in {cls.name}({next(iter(known))}=64, ...)"
+            )
         unknown = [name for name in given if name not in known]
         missing = [name for name, field in known.items() if field.default is MISSING and name not in given]
         if unknown:

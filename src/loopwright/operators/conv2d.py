@@ -64,7 +64,9 @@ class Conv2d(Operator):
     def _require_pair(self, field: str, least: int) -> None:
         value = getattr(self, field)
         if not all(isinstance(part, int) and part >= least for part in pair(value)) or len(pair(value)) != 2:
-            raise ArgumentError(f"conv2d: {field}={value} must be one integer or two (2x1), of at least {max(least, 0)}")
+            raise ArgumentError(
+                f"conv2d: {field}={value} must be one integer or two (2x1), of at least {max(least, 0)}"
+            )
 
     def _settle(self, field: str, values: Pair, default: tuple[int, ...], unset: int) -> None:
         """One way to write equal values, so that equal operators compare and print alike."""
@@ -163,9 +165,7 @@ class Conv2d(Operator):
         ]
 
     def _axes(self) -> list[tuple[int, int, int, int, int]]:
-        return list(
-            zip((self.oh, self.ow), self.kernel, self.strides, self.dilations, self.paddings, strict=True)
-        )
+        return list(zip((self.oh, self.ow), self.kernel, self.strides, self.dilations, self.paddings, strict=True))
 
 
 def pair(value: int | Pair) -> Pair:

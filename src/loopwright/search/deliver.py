@@ -63,7 +63,9 @@ class NetworkSpec:
         try:
             spec: dict[str, Any] = json.loads(text)
             if spec["format"] > FORMAT:
-                raise ArgumentError(f"{SPEC} has format {spec['format']}, this version reads {FORMAT}; upgrade Loopwright")
+                raise ArgumentError(
+                    f"{SPEC} has format {spec['format']}, this version reads {FORMAT}; upgrade Loopwright"
+                )
             layers = {name: ChangedLayer(**layer) for name, layer in spec["layers"].items()}
             return cls(spec["model"], tuple(spec["input_shape"]), layers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -112,11 +114,15 @@ def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
 def _build(spec: NetworkSpec, module: nn.Module | None) -> nn.Module:
     if module is None:
         if not spec.model:
-            raise ArgumentError("this network was optimized from a module in Python; pass the original as load(..., module=)")
+            raise ArgumentError(
+                "this network was optimized from a module in Python; pass the original as load(..., module=)"
+            )
         module = resolve(spec.model, spec.input_shape).build()
     network = trace(module, torch.zeros(spec.input_shape), spec.model or None)
     for name, layer in spec.layers.items():
         found = network.transformable_layer(name)
         if str(found.operator) != layer.operator:
-            raise ArgumentError(f"layer {name!r} of the original is {found.operator}, but {SPEC} was made for {layer.operator}")
+            raise ArgumentError(
+                f"layer {name!r} of the original is {found.operator}, but {SPEC} was made for {layer.operator}"
+            )
     return transformed(network, {name: layer.form for name, layer in spec.layers.items()})

@@ -119,9 +119,7 @@ def _timed(
     operators |= {choice.key: choice for chosen in choices for choice in chosen.values()}
     with stages.stage("Time", len(operators)) as progress:
         latencies.time(operators.values(), progress.advance)
-    return [
-        Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)
-    ]
+    return [Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)]
 
 
 def macs(space: SearchSpace, choices: Mapping[str, Choice]) -> int:

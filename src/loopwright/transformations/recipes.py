@@ -43,7 +43,9 @@ class Recipe:
         extents = nest.computation.extents
         missing = {"co", "ci", "oh", "ow"} - extents.keys()
         if missing:
-            raise NotApplicableError(f"{self.name} needs loops co, ci, oh, ow; {nest.computation.text} lacks {sorted(missing)}")
+            raise NotApplicableError(
+                f"{self.name} needs loops co, ci, oh, ow; {nest.computation.text} lacks {sorted(missing)}"
+            )
         sequence = TransformationSequence.parse(self.write(extents, factor))
         sequence.apply(nest)
         return sequence

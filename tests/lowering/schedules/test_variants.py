@@ -11,7 +11,13 @@ from loopwright.targets.target import Target
 from tests.lowering.forms import channel_bottleneck, conv, parts, strips
 
 TARGETS = [Target(u.name, "llvm", u.processor, u.features, u.lanes, u.registers, 2, 2**15, 2**20) for u in VECTOR_UNITS]
-FORMS = [conv(64, 64, 32), conv(10, 3, 5), conv(32, 32, 8, groups=32), parts(64, 64, 8, [(16, 1), (48, 2)]), strips(64, 64, 8, 2)]
+FORMS = [
+    conv(64, 64, 32),
+    conv(10, 3, 5),
+    conv(32, 32, 8, groups=32),
+    parts(64, 64, 8, [(16, 1), (48, 2)]),
+    strips(64, 64, 8, 2),
+]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

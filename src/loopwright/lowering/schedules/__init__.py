@@ -1,0 +1,1 @@
+"""How contractions become loops on a target."""

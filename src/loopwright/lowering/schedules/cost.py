@@ -1,9 +1,9 @@
 """An estimate of a schedule's time, good enough to order register tiles before they are timed.
 
 Per reduction step a core issues two vector multiply-adds and two loads a cycle, and a tile of few vectors waits for the
-latency of its own additions. A tile spills when its vectors and the inputs that neighbouring taps share exceed what LLVM
-keeps in registers. To this come what a tile costs once (clearing, storing), the weights it streams, and, since kernels are
-compiled by the hundred, a percent for every 25 updates written out.
+latency of its own additions. A tile spills when its vectors and the inputs that neighbouring taps share exceed what
+LLVM keeps in registers. To this come what a tile costs once (clearing, storing) and the weights it streams. Kernels are
+compiled by the hundred, so that many updates written out count against a schedule too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COLD_BYTES_PER_CYCLE = 8
 FLOAT_BYTES = 4
 SPILL = 2.5
 LIVE_VALUES_PER_REGISTER = 1.3
-UPDATES_PER_PERCENT = 25
+FEW_UPDATES, MANY_UPDATES = 2500, 800
 
 
 def estimated_cycles(form: OperatorForm, schedule: CpuSchedule, target: Target) -> float:
@@ -44,7 +44,8 @@ def _cycles(digits: Digits, target: Target) -> float:
     cold = FLOAT_BYTES * prod(digits.contraction.weight_shape) / COLD_BYTES_PER_CYCLE
     rounds = -(-tasks // target.threads)
     run = max(rounds * compute, streamed / target.threads) + cold / target.threads
-    return run * (1 + _updates(digits) / UPDATES_PER_PERCENT / 100)
+    updates = _updates(digits)
+    return run * (1 + updates / FEW_UPDATES + (updates / MANY_UPDATES) ** 2)
 
 
 def _tile_cycles(digits: Digits, width: int, steps: int, target: Target) -> float:
@@ -72,7 +73,8 @@ def _updates(digits: Digits) -> int:
     """Updates written out: a tile's, for each kind of strip, twice where rows may lie outside."""
     taps, vectors = digits.extent("tap"), digits.extent("channel") * digits.extent("row") * digits.extent("column")
     strips = min(3, len(_strip_widths(digits)))
-    borders_known = digits.extent("row") == 1 or not any(d.dim == row.dim for row in digits.of("row") for d in digits.of("task"))
+    tiled = {digit.dim for digit in digits.of("row") if digit.extent > 1}
+    borders_known = not any(digit.dim in tiled for digit in digits.of("task"))
     return strips * taps * vectors * (1 if borders_known else 2)
 
 
@@ -90,5 +92,3 @@ def tile_shapes(form: OperatorForm, schedule: CpuSchedule, target: Target) -> tu
     block = channel_block(form.input_shape[0], target.vector_lanes)
     kinds = ("lane", "channel", "row", "column")
     return tuple(tuple(cut(c, schedule, block).extent(kind) for kind in kinds) for c in form.contractions)
-
-

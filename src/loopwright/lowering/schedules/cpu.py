@@ -1,8 +1,7 @@
-"""The CPU kernel of a whole form: which contractions take tiles, where their results go, what is left for a second stage."""
+"""The CPU kernel of a whole form: which contractions take tiles, where results go, what a second stage has to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,34 +24,39 @@ from loopwright.lowering.schedules.placement import (
     placements,
 )
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.tile import TileKernel
+from loopwright.lowering.schedules.tile import Store, TileKernel
+from loopwright.lowering.schedules.vectors import Place
 from loopwright.lowering.tir import Expression, ramp
-
-Place = tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class PackedContraction:
-    """A contraction with the loops it is given; ``digits`` is ``None`` on the general path, which takes any."""
+    """A contraction cut into loops; one that is not ``tiled`` goes down the general path, which takes any."""
 
-    contraction: Contraction
-    digits: Digits | None
+    digits: Digits
+    tiled: bool
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def contraction(self) -> Contraction:
+        return self.digits.contraction
+
+    @property
+    def shape(self) -> tuple[int, int]:
         """Of the packed weight."""
-        return packed_shape(self.digits) if self.digits else general.packed_shape(self.contraction)
+        return packed_shape(self.digits)
 
-    @property
-    def pack(self) -> Callable[[np.ndarray], np.ndarray]:
-        return partial(pack, self.digits) if self.digits else general.pack
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        """The dense weight in the order the kernel reads it."""
+        return pack(self.digits, weight)
 
 
 def pack_contractions(form: OperatorForm, schedule: CpuSchedule, lanes: int) -> tuple[PackedContraction, ...]:
     """Tiles for every contraction whose results go to different outputs."""
     block = channel_block(form.input_shape[0], lanes)
+    tiled = [is_injective(form, contraction) for contraction in form.contractions]
     return tuple(
-        PackedContraction(c, cut(c, schedule, block) if is_injective(form, c) else None) for c in form.contractions
+        PackedContraction(cut(contraction, schedule, block) if tiles else general.whole_dims(contraction), tiles)
+        for contraction, tiles in zip(form.contractions, tiled, strict=True)
     )
 
 
@@ -70,7 +74,7 @@ class CpuKernel:
     schedule: CpuSchedule
 
     def statements(self) -> list[tirx.Stmt]:
-        places = placements(self.form) if all(c.digits for c in self.contractions) else None
+        places = placements(self.form) if all(c.tiled for c in self.contractions) else None
         if places is not None:
             parts = zip(self.contractions, self.weights, places, strict=True)
             return [self._tiles(c, weight, place, self._store_final) for c, weight, place in parts]
@@ -78,13 +82,17 @@ class CpuKernel:
 
     def _can_add_up(self) -> bool:
         """True when every contraction writes all of the output, so that the last one can finish it."""
-        tiled = all(c.digits and covers_output(self.form, c.contraction) for c in self.contractions)
+        tiled = all(c.tiled and covers_output(self.form, c.contraction) for c in self.contractions)
         return tiled and bool(self.contractions) and not self.form.completion
 
     def _one_after_the_other(self) -> list[tirx.Stmt]:
         """The first contraction stores, the others add, and the last applies the epilogue."""
         last = len(self.contractions) - 1
-        stores = [self._store_raw, *[partial(self._store_sum, self.out)] * (last - 1), self._store_final_sum]
+        stores: list[Store] = [
+            self._store_raw,
+            *[partial(self._store_sum, self.out)] * (last - 1),
+            self._store_final_sum,
+        ]
         parts = zip(self.contractions, self.weights, stores, strict=True)
         return [self._tiles(c, w, (own_placement(c.contraction),), store) for c, w, store in parts]
 
@@ -95,17 +103,16 @@ class CpuKernel:
         allocation = [tirx.AllocBuffer(raw)] if self.form.completion else []
         sums = [self._sum(c, weight, raw) for c, weight in zip(self.contractions, self.weights, strict=True)]
         stage = finish(self.form.completion, raw, self.out, self.epilogue)
-        return [*allocation, general.clear(raw, shape), *sums, stage]
+        return [*allocation, general.clear(raw), *sums, stage]
 
     def _sum(self, packed: PackedContraction, weight: Any, raw: Any) -> tirx.Stmt:
-        if packed.digits is None:
-            return general.accumulate(packed.contraction, self.n, self.x, weight, raw)
+        if not packed.tiled:
+            return general.accumulate(packed.digits, self.n, self.x, weight, raw)
         return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(self._store_sum, raw))
 
-    def _tiles(self, packed: PackedContraction, weight: Any, places: tuple[Placement, ...], store: Any) -> tirx.Stmt:
-        block = int(self.out.shape[4])
-        assert packed.digits is not None
-        return TileKernel(packed.digits, self.n, self.x, weight, places, block, store, self.schedule.prefetch).statement()
+    def _tiles(self, packed: PackedContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
+        block, prefetch = int(self.out.shape[4]), self.schedule.prefetch
+        return TileKernel(packed.digits, self.n, self.x, weight, places, block, store, prefetch).statement()
 
     def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
         return _store(self.out, self.epilogue.apply(value, place, lanes), place, lanes)

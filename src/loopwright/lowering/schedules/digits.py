@@ -1,13 +1,14 @@
 """How a contraction's dims are cut into the loops of a kernel: every dim index is a sum of digits.
 
-``lane`` digits make the vector, ``channel row column`` the register tile, ``task`` digits the parallel loop, ``strip`` the
-tiles of a row that one task walks, and ``reduce`` (as loops) and ``tap`` (written out) the reduction.
+``lane`` digits make the vector, ``channel row column`` the register tile, ``task`` digits the parallel loop, ``strip``
+the tiles of a row that one task walks, and ``reduce`` (as loops) and ``tap`` (written out) the reduction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd, prod
 
 from loopwright.ir.affine import Affine, constant, var
@@ -15,6 +16,7 @@ from loopwright.lowering.contraction import Contraction, Dim, Point
 from loopwright.lowering.schedules.schedule import CpuSchedule
 
 TAPS_AT_MOST = 16
+Axes = tuple[Affine, Affine, Affine]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Digit:
 
 @dataclass(frozen=True)
 class Digits:
-    """A contraction cut into digits, in the order of the loops, outermost first: tasks, reduction, register tile, lanes.
-    The last strip may be narrower than the tile."""
+    """A contraction cut into digits in the order of the loops, outermost first: tasks, reduction, register tile,
+    lanes. The last strip may be narrower than the tile."""
 
     contraction: Contraction
     digits: tuple[Digit, ...]
@@ -43,13 +45,22 @@ class Digits:
         """The product of the extents of that kind."""
         return prod(digit.extent for digit in self.of(kind))
 
-    def axis(self, axis: int, side: str) -> Affine:
-        """Channel, row or column of the ``input`` or ``output`` that an instance touches, over the digits."""
-        steps = [getattr(dim, side) for dim in self.contraction.dims]
-        return self.combine(tuple(steps), getattr(self.contraction, f"{side}_offset"), axis)
+    @cached_property
+    def input_axes(self) -> Axes:
+        """Channel, row and column of the input that an instance reads, over the digits."""
+        return self.combine(tuple(dim.input for dim in self.contraction.dims), self.contraction.input_offset)
 
-    def combine(self, steps: tuple[Point, ...], offset: Point, axis: int) -> Affine:
-        """``offset + sum(index of dim k * steps[k])`` along ``axis``, over the digits."""
+    @cached_property
+    def output_axes(self) -> Axes:
+        """Channel, row and column of the output that an instance adds to, over the digits."""
+        return self.combine(tuple(dim.output for dim in self.contraction.dims), self.contraction.output_offset)
+
+    def combine(self, steps: tuple[Point, ...], offset: Point) -> Axes:
+        """``offset + sum(index of dim k * steps[k])`` for channel, row and column, over the digits."""
+        channel, row, column = (self._along(axis, steps, offset) for axis in range(3))
+        return channel, row, column
+
+    def _along(self, axis: int, steps: tuple[Point, ...], offset: Point) -> Affine:
         terms = (var(digit.name) * (digit.step * steps[digit.dim][axis]) for digit in self.digits)
         return sum(terms, constant(offset[axis]))
 
@@ -62,9 +73,11 @@ class Digits:
             offsets = [offset + i * step for offset in offsets for i in range(digit.extent)]
         return tuple(offsets)
 
-    def without_lanes(self, expression: Affine) -> Affine:
-        """An expression for the first lane."""
-        return expression.substitute({digit.name: constant(0) for digit in self.of("lane")})
+    def first_lane(self, axes: Axes) -> Axes:
+        """The place of the first lane."""
+        zeros = {digit.name: constant(0) for digit in self.of("lane")}
+        channel, row, column = (axis.substitute(zeros) for axis in axes)
+        return channel, row, column
 
     @property
     def in_weight(self) -> tuple[Digit, ...]:
@@ -120,7 +133,8 @@ class _Cutter:
         return self._take(k, kind, self.left[k])
 
     def _lanes(self) -> list[Digit]:
-        """Dims in the order of their steps over output channels, while whole dims fit and rows and columns stay."""
+        """Dims in the order of their steps over output channels, while whole dims fit, their extents are powers of two,
+        and rows and columns stay."""
         channels = [k for k, dim in enumerate(self.dims) if dim.in_weight and dim.output[0] and not any(dim.output[1:])]
         taken, lanes = [], self.schedule.lanes
         for k in sorted(channels, key=lambda k: abs(self.dims[k].output[0])):
@@ -129,7 +143,7 @@ class _Cutter:
                 break
             taken.append(self._take(k, "lane", factor))
             lanes //= factor
-            if self.left[k] > 1:
+            if self.left[k] > 1 or factor & (factor - 1):
                 break
         return taken
 
@@ -166,7 +180,8 @@ class _Cutter:
         rows = [k for k in reduced if self.dims[k].input[1] and k not in columns]
         channels = [k for k in reduced if k not in columns and k not in rows]
         unroll_channels = mixed and prod(self.left[k] for k in channels) <= TAPS_AT_MOST
-        inner = [self._take(k, "tap" if unroll_channels else "reduce", self._in_block(k)) for k in channels]
+        places = [(k, self._in_block(k)) for k in channels]
+        inner = [self._take(k, "tap" if unroll_channels else "reduce", count) for k, count in places if count > 1]
         outer = [self._rest(k, "reduce") for k in channels if self.left[k] > 1]
         kernel_rows = [self._rest(k, "tap" if self.schedule.unroll_rows else "reduce") for k in rows]
         return [*outer, *kernel_rows, *inner, *(self._rest(k, "tap") for k in columns)]

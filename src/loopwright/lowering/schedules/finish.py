@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tvm import tirx
 from tvm.tirx import ForKind
@@ -15,7 +16,7 @@ from loopwright.lowering.tir import Expression, inside, loop, parallel, value
 Place = tuple[Expression, ...]
 
 
-def finish(cases: tuple[Case, ...], raw: object, out: object, epilogue: EpilogueBuffers) -> tirx.Stmt:
+def finish(cases: tuple[Case, ...], raw: Any, out: Any, epilogue: EpilogueBuffers) -> tirx.Stmt:
     """``out = epilogue(completion(raw))``, one task a row of a channel block; ``raw`` may be ``out`` without cases."""
     images, blocks, rows, columns, block = (int(extent) for extent in out.shape)
 
@@ -30,7 +31,7 @@ def finish(cases: tuple[Case, ...], raw: object, out: object, epilogue: Epilogue
     return parallel("task", (images, blocks, rows), row)
 
 
-def completed(cases: tuple[Case, ...], raw: object, place: Place, block: int) -> Expression:
+def completed(cases: tuple[Case, ...], raw: Any, place: Place, block: int) -> Expression:
     """The value of output ``place``: that at the source of the first case that holds."""
     image, channel_block, row, column, lane = place
     axes = {"o0": channel_block * block + lane, "o1": row, "o2": column}

@@ -86,7 +86,11 @@ def _fill(form: OperatorForm, k: int, source: np.ndarray, start: int, stop: int)
     outputs = np.flatnonzero((source >= start) & (source < stop))
     copies, rest = divmod(outputs.size, int(stop - start))
     ordered = outputs[np.argsort(source[outputs], kind="stable")]
-    if rest or copies > COPIES_AT_MOST or (np.bincount(source[outputs] - start, minlength=stop - start) != copies).any():
+    if (
+        rest
+        or copies > COPIES_AT_MOST
+        or (np.bincount(source[outputs] - start, minlength=stop - start) != copies).any()
+    ):
         return None
     targets = ordered.reshape(-1, copies)
     fitted = [_affine(form, form.contractions[k], targets[:, copy]) for copy in range(copies)]
@@ -98,7 +102,10 @@ def _affine(form: OperatorForm, contraction: Contraction, outputs: np.ndarray) -
     shape = [1 if is_reduction(dim) else dim.extent for dim in contraction.dims]
     places = np.stack(np.unravel_index(outputs, form.output_shape), axis=-1)
     strides = [prod(shape[k + 1 :]) for k in range(len(shape))]
-    steps = [places[stride] - places[0] if extent > 1 else places[0] * 0 for stride, extent in zip(strides, shape)]
+    steps = [
+        places[stride] - places[0] if extent > 1 else places[0] * 0
+        for stride, extent in zip(strides, shape, strict=True)
+    ]
     points = np.indices(shape).reshape(len(shape), -1)
     fitted = points.T @ np.array(steps, dtype=int).reshape(len(shape), 3) + places[0]
     if (fitted != places).any():

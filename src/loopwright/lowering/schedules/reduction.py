@@ -4,14 +4,15 @@
       for tap, row, column, channel:      (written out)
         tile[channel, row, column] += x[row, column, tap] * weight[tap, channel]
 
-Rows outside of the input are skipped as soon as the loops around decide the row: by a branch around the loops inside, with a
-second copy of these where only some rows of the tile are outside. Columns are decided when the code is generated.
+Rows outside of the input are skipped as soon as the loops around decide the row: by a branch around the loops inside,
+with a second copy of these where only some rows of the tile are outside. Columns are decided when code is generated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -19,8 +20,8 @@ from tvm import tirx
 
 from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.packing import packed_vector
-from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.registers import Registers
+from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.vectors import Lanes, load
 from loopwright.lowering.tir import Expression, loop, prefetch, ramp, sequence, unrolled
 
@@ -42,7 +43,7 @@ class Reduction:
         return self._nest(scope, loops(self.digits), None)
 
     def _nest(self, scope: Scope, levels: tuple[Digit, ...], rows: Guards | None) -> tirx.Stmt:
-        if rows is None and scope.fix(self._row(0)).decides(self.digits.axis(1, "input")):
+        if rows is None and scope.fix(self._row(0)).decides(self.digits.input_axes[1]):
             return self._guarded(scope, levels)
         if not levels:
             return sequence([part for taps in tap_points(self.digits) for part in self._point(scope.fix(taps), rows)])
@@ -64,7 +65,7 @@ class Reduction:
         return tirx.IfThenElse(tirx.all(*conditions), all_inside, some_inside)
 
     def _row_guards(self, scope: Scope) -> dict[int, bool | Expression]:
-        bound, axis = int(self.x.shape[2]), self.digits.axis(1, "input")
+        bound, axis = int(self.x.shape[2]), self.digits.input_axes[1]
         return {row: scope.fix(self._row(row)).check(axis, bound) for row in range(self.digits.extent("row"))}
 
     def _point(self, scope: Scope, rows: Guards | None) -> Iterator[tirx.Stmt]:
@@ -79,9 +80,9 @@ class Reduction:
     def _row_updates(self, scope: Scope, row: int) -> Iterator[tirx.Stmt]:
         """Runs of columns inside become one unrolled loop; a column that may be outside is tested on its own."""
         for start, stop, guard in column_runs(self.digits, scope, int(self.x.shape[3]), self.width):
-            yield unrolled("column", start, stop, lambda column, g=guard: self._column(scope, row, column, g))
+            yield unrolled("column", start, stop, partial(self._column, scope, row, guard))
 
-    def _column(self, scope: Scope, row: int, column: Expression, guard: bool | Expression) -> tirx.Stmt:
+    def _column(self, scope: Scope, row: int, guard: bool | Expression, column: Expression) -> tirx.Stmt:
         for digit in self.digits.of("column"):
             scope = scope.bind(digit, column)
         value = self._input(scope)
@@ -90,9 +91,8 @@ class Reduction:
 
     def _input(self, scope: Scope) -> Expression:
         """The input's lanes; they are the same for every channel of the tile."""
-        digits = self.digits
-        offsets = digits.lane_offsets(dim.input[0] for dim in digits.contraction.dims)
-        return load(self.x, Lanes(*(digits.without_lanes(digits.axis(axis, "input")) for axis in range(3)), offsets), scope)
+        offsets = self.digits.lane_offsets(dim.input[0] for dim in self.digits.contraction.dims)
+        return load(self.x, Lanes(self.digits.first_lane(self.digits.input_axes), offsets), scope)
 
     def _update(self, scope: Scope, value: Expression, channel: int, row: int, column: Expression) -> tirx.Stmt:
         place = [scope.value(packed_vector(self.digits)), ramp(0, self.tile.lanes)]
@@ -123,11 +123,9 @@ def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
         yield {digit.name: number for digit, number in zip(taps, point, strict=True)}
 
 
-def column_runs(
-    digits: Digits, scope: Scope, bound: int, width: int
-) -> Iterator[tuple[int, int, bool | Expression]]:
+def column_runs(digits: Digits, scope: Scope, bound: int, width: int) -> Iterator[tuple[int, int, bool | Expression]]:
     """The columns of a tile that are not surely outside of ``0 .. bound``, as (start, stop, guard)."""
-    axis, start = digits.axis(2, "input"), 0
+    axis, start = digits.input_axes[2], 0
     guards = [scope.fix({d.name: column for d in digits.of("column")}).check(axis, bound) for column in range(width)]
     for column, guard in enumerate(guards):
         if guard is not True:

@@ -1,13 +1,14 @@
 """The results of one tile, which the compiler keeps in vector registers.
 
-Each (channel, row) has an array of its own: TVM puts plain arrays below 1024 bytes on the stack, whence LLVM moves them to
-registers; larger ones, and those of scope "local", come from the heap and are written back at every branch.
+Each (channel, row) has an array of its own: TVM puts plain arrays below 1024 bytes on the stack, whence LLVM moves them
+to registers; larger ones, and those of scope "local", come from the heap and are written back at every branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -36,12 +37,17 @@ class Registers:
     def copy(self, array: Any, staged: Any, width: int) -> Iterator[tirx.Stmt]:
         """Allocates ``staged`` and fills it from ``array``."""
         yield tirx.AllocBuffer(staged)
-        yield unrolled("column", 0, width, lambda c: tirx.BufferStore(staged, tirx.BufferLoad(array, self._at(c)), self._at(c)))
+        yield unrolled(
+            "column", 0, width, lambda c: tirx.BufferStore(staged, tirx.BufferLoad(array, self._at(c)), self._at(c))
+        )
 
     def clear(self) -> Iterator[tirx.Stmt]:
         """Sets all vectors to zero."""
         for array in self.arrays:
-            yield unrolled("column", 0, self.columns, lambda c, a=array: tirx.BufferStore(a, zero(self.lanes), self._at(c)))
+            yield unrolled("column", 0, self.columns, partial(self._clear_vector, array))
+
+    def _clear_vector(self, array: Any, column: Expression) -> tirx.Stmt:
+        return tirx.BufferStore(array, zero(self.lanes), self._at(column))
 
     def load(self, channel: int, row: int, column: Expression) -> Expression:
         return tirx.BufferLoad(self.array(channel, row), self._at(column))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class CpuSchedule:
     """The register tile of one task: at most ``channels`` vectors of ``lanes`` output channels, times ``rows`` times
     ``columns`` pixels. A contraction takes the nearest smaller tile that its extents allow. ``unroll_rows`` writes the
-    kernel's rows out, which makes the borders of a tile that spans all rows static. ``prefetch`` fetches weights so many vectors ahead.
+    kernel's rows out, which makes the borders of a tile that spans all rows static. ``prefetch`` is how many vectors
+    ahead weights are fetched.
 
     >>> print(CpuSchedule(16, 2, 1, 8))
     lanes=16 channels=2 rows=1 columns=8
@@ -29,4 +30,8 @@ class CpuSchedule:
 
     def __str__(self) -> str:
         tile = f"lanes={self.lanes} channels={self.channels} rows={self.rows} columns={self.columns}"
-        return tile + (" unroll_rows" if self.unroll_rows else "") + (f" prefetch={self.prefetch}" if self.prefetch else "")
+        return (
+            tile
+            + (" unroll_rows" if self.unroll_rows else "")
+            + (f" prefetch={self.prefetch}" if self.prefetch else "")
+        )

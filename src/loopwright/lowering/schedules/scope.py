@@ -13,7 +13,7 @@ from loopwright.lowering.tir import Expression, inside, value
 
 @dataclass(frozen=True)
 class Scope:
-    """TIR values of the names that are loops (``extents`` has their ranges), and what the other names are known to be."""
+    """TIR values of the names that are loops (``extents`` has their ranges), and what other names are known to be."""
 
     variables: Mapping[str, Expression] = field(default_factory=dict)
     extents: Mapping[str, int] = field(default_factory=dict)

@@ -1,10 +1,10 @@
 """One contraction as a parallel loop over register tiles.
 
-    parallel task:
-      for strip:                          (strips that meet the input's border have code of their own)
-        tile[channel, row, column] = 0    (vectors of lanes, in registers)
-        tile += reduction
-        out[...] = epilogue(tile)
+parallel task:
+  for strip:                          (strips that meet the input's border have code of their own)
+    tile[channel, row, column] = 0    (vectors of lanes, in registers)
+    tile += reduction
+    out[...] = epilogue(tile)
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class TileKernel:
         return sequence([*tile.clear(), update, *self._write(scope, tile, width)])
 
     def _write(self, scope: Scope, tile: Registers, width: int) -> Iterator[tirx.Stmt]:
-        """Stores all vectors of the tile. Lanes that do not lie together in the output are staged in memory and stored in a
-        loop: taking them from registers one by one would be a lot of code."""
+        """Stores all vectors of the tile. Lanes that do not lie together in the output are staged in memory and stored
+        in a loop: taking them from registers one by one would be a lot of code."""
         for channel, row in product(range(tile.channels), range(tile.rows)):
             fixed = {digit.name: channel for digit in self.digits.of("channel")}
             fixed |= {digit.name: row for digit in self.digits.of("row")}
@@ -107,11 +107,10 @@ class TileKernel:
 
     def _copies(self) -> Iterator[Lanes]:
         """All places of a vector."""
-        digits = self.digits
         for placement in self.placements:
-            offsets = digits.lane_offsets(step[0] for step in placement.steps)
-            axes = (digits.combine(placement.steps, placement.offset, axis) for axis in range(3))
-            yield Lanes(*(digits.without_lanes(axis) for axis in axes), offsets)
+            offsets = self.digits.lane_offsets(step[0] for step in placement.steps)
+            axes = self.digits.combine(placement.steps, placement.offset)
+            yield Lanes(self.digits.first_lane(axes), offsets)
 
 
 def strip_ranges(digits: Digits, scope: Scope, bound: int) -> Iterator[tuple[int, int, int]]:

@@ -16,12 +16,14 @@ Place = tuple[Expression, ...]
 
 @dataclass(frozen=True)
 class Lanes:
-    """Where the lanes lie: lane ``i`` has channel ``channel + offsets[i]``, all the same image, row and column."""
+    """Where the lanes lie: lane ``i`` has channel ``axes[0] + offsets[i]``, all the same row and column."""
 
-    channel: Affine
-    row: Affine
-    column: Affine
+    axes: tuple[Affine, Affine, Affine]
     offsets: tuple[int, ...]
+
+    @property
+    def channel(self) -> Affine:
+        return self.axes[0]
 
     @property
     def are_neighbours(self) -> bool:
@@ -33,7 +35,8 @@ class Lanes:
         return self.in_block(scope, number, scope.value(inner))
 
     def in_block(self, scope: Scope, number: Affine, inner: Expression) -> Place:
-        return scope.variables["image"], scope.value(number), scope.value(self.row), scope.value(self.column), inner
+        row, column = (scope.value(axis) for axis in self.axes[1:])
+        return scope.variables["image"], scope.value(number), row, column, inner
 
 
 def load(buffer: Any, lanes: Lanes, scope: Scope) -> Expression:

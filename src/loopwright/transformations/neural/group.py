@@ -61,7 +61,9 @@ class Group(Transformation):
         require_divides(self.factor, first)
         require_divides(self.factor, second)
         if outermost(statement)[:2] != [first, second]:
-            raise NotApplicableError(f"{first.name!r} and {second.name!r} are not the two outermost loops; reorder first")
+            raise NotApplicableError(
+                f"{first.name!r} and {second.name!r} are not the two outermost loops; reorder first"
+            )
         tiles = [Loop(loop.name, loop.extent // self.factor) for loop in (first, second)]
         group = Loop(fresh("g", statement), self.factor)
         place = statement.loops.index(first)

@@ -38,7 +38,9 @@ class Fuse(Transformation):
         place = statement.loops.index(outer)
         if statement.loops[place + 1 : place + 2] != (inner,):
             order = ", ".join(statement.extents)
-            raise NotApplicableError(f"loop {inner.name!r} is not directly inside {outer.name!r} (order: {order}); reorder first")
+            raise NotApplicableError(
+                f"loop {inner.name!r} is not directly inside {outer.name!r} (order: {order}); reorder first"
+            )
         fused = Loop(fresh(f"{outer.name}_{inner.name}", statement), outer.extent * inner.extent)
         loops = (*statement.loops[:place], fused, *statement.loops[place + 2 :])
         section = {outer.name: var(fused.name) // inner.extent, inner.name: var(fused.name) % inner.extent}

@@ -32,7 +32,9 @@ class Reorder(Transformation):
         for loop in self.loops:
             require_name(loop, self.usage())
         if len(self.loops) < 2 or len(set(self.loops)) < len(self.loops):
-            raise ArgumentError(f"{self.usage()} needs two or more different loops, not {', '.join(self.loops) or 'none'}")
+            raise ArgumentError(
+                f"{self.usage()} needs two or more different loops, not {', '.join(self.loops) or 'none'}"
+            )
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         moved = iter([statement.loop(name) for name in self.loops])

@@ -1,0 +1,50 @@
+"""Which weights an operator stores: each element once, even where several contractions read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from loopwright.ir.contraction import OperatorForm
+from loopwright.ir.lattice import Point
+
+
+@dataclass(frozen=True, eq=False)
+class WeightPool:
+    """Stored weights. ``elements`` are their row-major numbers in the untransformed weight: in the shape of the
+    contraction's dense weight where one contraction reads the pool, flat where several share it. ``members`` gives each
+    contraction that reads it the places of its dense weight in the pool, ``None`` for all in order."""
+
+    elements: np.ndarray
+    members: Mapping[int, np.ndarray | None]
+
+
+def weight_pools(form: OperatorForm, weight_shape: Point) -> tuple[WeightPool, ...]:
+    """The pools of an operator derived from one with a weight of ``weight_shape``; contractions whose weights overlap
+    share one."""
+    indices = [contraction.weight_indices(weight_shape) for contraction in form.contractions]
+    return tuple(_pool(group, indices) for group in _overlapping(indices))
+
+
+def _pool(group: Sequence[int], indices: Sequence[np.ndarray]) -> WeightPool:
+    if len(group) == 1:
+        return WeightPool(indices[group[0]], {group[0]: None})
+    elements = np.unique(np.concatenate([indices[k].ravel() for k in group]))
+    return WeightPool(elements, {k: np.searchsorted(elements, indices[k]) for k in group})
+
+
+def _overlapping(indices: Sequence[np.ndarray]) -> list[list[int]]:
+    """The contractions in groups, so that no two of different groups read the same weight."""
+    groups: list[list[int]] = []
+    for number, own in enumerate(indices):
+        sharing = [group for group in groups if any(_overlap(own, indices[k]) for k in group)]
+        joined = [*(k for group in sharing for k in group), number]
+        groups = [group for group in groups if group not in sharing] + [joined]
+    return groups
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
+    apart = first.max() < second.min() or second.max() < first.min()
+    return not apart and bool(np.isin(first.ravel(), second.ravel()).any())
