@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 
 from loopwright.ir.affine import var
-from loopwright.lowering.contraction import Case, Contraction, Dim, OperatorForm
+from loopwright.ir.contraction import Contraction, Dim, OperatorForm
+from loopwright.ir.loopnest import Case
 
 
 def reference(form: OperatorForm, images: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:

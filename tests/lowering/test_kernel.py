@@ -7,7 +7,8 @@ import pytest
 import tvm
 
 from loopwright.ir.affine import var
-from loopwright.lowering.contraction import Case, Contraction, Dim, OperatorForm
+from loopwright.ir.contraction import Contraction, Dim, OperatorForm
+from loopwright.ir.loopnest import Case
 from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
 from loopwright.lowering.layout import from_blocked, to_blocked
 from loopwright.measurement.build import compile_function

@@ -6,7 +6,7 @@ import tvm
 
 from loopwright.lowering.kernel import Epilogue
 from loopwright.lowering.schedules.variants import variants
-from loopwright.measurement.threads import set_threads
+from loopwright.lowering.threads import set_threads
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import tune
 from loopwright.targets.cpu import cpu

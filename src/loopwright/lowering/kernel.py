@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import tirx
 
-from loopwright.lowering.contraction import OperatorForm
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue, epilogue_buffers
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import CpuKernel, PackedContraction, pack_contractions

@@ -25,13 +25,16 @@ def literal_primfunc(nest: LoopNest) -> tirx.PrimFunc:
         access.tensor: tirx.decl_buffer(access.shape, "float32", access.tensor)
         for access in (computation.input, computation.weight, computation.output)
     }
-    output = buffers[computation.output.tensor]
-    shape = computation.output.shape
-    body = [_over(shape, lambda point: tirx.BufferStore(output, tirx.const(0.0, "float32"), point))]
+    parameters = list(buffers.values())
+    output, shape = buffers[computation.output.tensor], computation.output.shape
+    written = tirx.decl_buffer(shape, "float32", "written") if nest.completion else output
+    buffers[computation.output.tensor] = written
+    body = [tirx.AllocBuffer(written)] if nest.completion else []
+    body.append(_over(shape, lambda point: tirx.BufferStore(written, tirx.const(0.0, "float32"), point)))
     body += [_loops(statement, buffers, {}) for statement in nest.statements]
     if nest.completion:
-        body.append(_over(shape, lambda point: _complete(nest.completion, output, point)))
-    function = tirx.PrimFunc([buffers[t] for t in ("input", "weight", "output")], sequence(body))
+        body.append(_over(shape, lambda point: _complete(nest.completion, written, output, point)))
+    function = tirx.PrimFunc(parameters, sequence(body))
     return function.with_attr({"global_symbol": "main"})
 
 
@@ -51,7 +54,9 @@ def _instance(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: d
     product = read[at[computation.input.tensor]] * weight[at[computation.weight.tensor]]
     written = at[computation.output.tensor]
     update = tirx.BufferStore(output, output[written] + product, written)
-    bounds = zip(at[computation.input.tensor], computation.input.shape, strict=True)
+    bounds = list(zip(at[computation.input.tensor], computation.input.shape, strict=True))
+    if any(isinstance(k, int) and not 0 <= k < extent for k, extent in bounds):
+        return tirx.Evaluate(0)
     guards = [inside(k, extent) for k, extent in bounds if not isinstance(k, int)]
     return tirx.IfThenElse(tirx.all(*guards), update, None) if guards else update
 
@@ -77,13 +82,16 @@ def _over(shape: Sequence[int], body: Callable[[list[Expression]], tirx.Stmt]) -
     return nested(())
 
 
-def _complete(cases: tuple[Case, ...], output: tirx.Buffer, point: list[Expression]) -> tirx.Stmt:
-    """Written elements keep their own value, so that completing in place is safe."""
+def _complete(
+    cases: tuple[Case, ...], written: tirx.Buffer, output: tirx.Buffer, point: list[Expression]
+) -> tirx.Stmt:
+    """The output at ``point``. It must not be read from the buffer that is written: TVM tells LLVM that constant and
+    variable indices of one buffer do not meet."""
     values = {f"o{axis}": coordinate for axis, coordinate in enumerate(point)}
     statement: tirx.Stmt | None = None
     for case in reversed(cases):
         source = [value(expression, values) for expression in case.source]
-        store = tirx.BufferStore(output, output[source], point)
+        store = tirx.BufferStore(output, written[source], point)
         guards = [inside(value(expression, values), bound) for expression, bound in case.where]
         statement = tirx.IfThenElse(tirx.all(*guards), store, statement) if guards else store
     assert statement is not None

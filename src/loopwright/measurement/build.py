@@ -8,7 +8,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
-from loopwright.measurement.threads import set_threads
+from loopwright.lowering.threads import set_threads
 from loopwright.targets.target import Target
 
 Compiled = Callable[..., None]

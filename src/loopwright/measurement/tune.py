@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from loopwright.lowering.contraction import OperatorForm
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.schedules.schedule import CpuSchedule

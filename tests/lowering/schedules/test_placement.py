@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loopwright.lowering.contraction import OperatorForm
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.schedules.placement import covers_output, is_injective, placements
 from tests.lowering.forms import channel_bottleneck, conv, part, parts, spatial_bottleneck, strips
 

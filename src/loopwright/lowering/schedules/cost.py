@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import prod
 
-from loopwright.lowering.contraction import OperatorForm
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.schedule import CpuSchedule

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
-from loopwright.lowering.contraction import Contraction, OperatorForm
+from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules import general

@@ -12,7 +12,8 @@ from functools import cached_property
 from math import gcd, prod
 
 from loopwright.ir.affine import Affine, constant, var
-from loopwright.lowering.contraction import Contraction, Dim, Point
+from loopwright.ir.contraction import Contraction, Dim
+from loopwright.ir.lattice import Point
 from loopwright.lowering.schedules.schedule import CpuSchedule
 
 TAPS_AT_MOST = 16

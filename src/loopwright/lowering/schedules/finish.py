@@ -9,7 +9,7 @@ from tvm import tirx
 from tvm.tirx import ForKind
 
 from loopwright.ir.affine import Affine
-from loopwright.lowering.contraction import Case
+from loopwright.ir.loopnest import Case
 from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.tir import Expression, inside, loop, parallel, value
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import tirx
 
-from loopwright.lowering.contraction import Contraction
+from loopwright.ir.contraction import Contraction
 from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.scope import Scope

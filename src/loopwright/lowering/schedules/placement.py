@@ -11,7 +11,8 @@ from math import prod
 
 import numpy as np
 
-from loopwright.lowering.contraction import Contraction, OperatorForm, Point
+from loopwright.ir.contraction import Contraction, OperatorForm
+from loopwright.ir.lattice import Point
 from loopwright.lowering.schedules.digits import is_reduction
 
 COPIES_AT_MOST = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from loopwright.lowering.contraction import OperatorForm
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.targets.target import Target

@@ -48,7 +48,7 @@ def load(buffer: Any, lanes: Lanes, scope: Scope) -> Expression:
     if whole_vector(block, lanes, scope):
         return tirx.BufferLoad(buffer, list(lanes.in_block(scope, number, ramp(scope.value(inner), count))))
     places = [inner.constant + offset for offset in lanes.offsets]
-    if inner.terms or min(places) < 0 or max(places) >= block:
+    if inner.terms or min(places) < 0 or max(places) >= block or count > block:  # TVM shuffles into no more lanes
         values = [tirx.BufferLoad(buffer, list(lanes.place(scope, block, lane))) for lane in range(count)]
         return tirx.Shuffle(values, list(range(count)))
     whole = tirx.BufferLoad(buffer, list(lanes.in_block(scope, number, ramp(0, block))))
