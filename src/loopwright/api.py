@@ -57,8 +57,8 @@ def optimize(
 ) -> Optimized:
     """Finds a network of the same kind that is faster on ``target``, and writes it to the new folder ``out``.
 
-    ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is an
-    input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
+    ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is
+    an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
     ``configurations`` are drawn with ``seed``. ``store`` keeps timings and verdicts (without it, a file in the user's
     cache folder).

@@ -1,4 +1,4 @@
-"""Plug-ins by file name: every public module of a package registers what it defines, so that a new one is one new file."""
+"""Plug-ins by file name: every public module of a package registers what it defines; a new one is one new file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loopwright.errors import ArgumentError
 
 
 def modules(package: str) -> Iterator[ModuleType]:
-    """Imports and yields every module of ``package`` whose name does not start with an underscore, in order of names."""
+    """Imports and yields every module of ``package`` whose name starts with no underscore, in order of names."""
     root = importlib.import_module(package)
     for info in sorted(pkgutil.iter_modules(root.__path__), key=lambda info: info.name):
         if not info.name.startswith("_") and not info.ispkg:

@@ -1,6 +1,7 @@
 """Calls as one line of text, ``name(value, key=value, key: value)``: the notation of operators and transformations.
 
-README, command line, store and report share it. Values are words (names, possibly dotted), integers, and tuples of integers written ``2x1``.
+README, command line, store and report share it. Values are words (names, possibly dotted),
+integers, and tuples of integers written ``2x1``.
 
 >>> parse_call("group(co, ci, 2)")
 Call(name='group', arguments=('co', 'ci', 2), keywords=(), pairs=())

@@ -42,8 +42,16 @@ def test_a_grouped_operator_equals_the_grouped_nest() -> None:
 
 
 def test_different_operators_have_different_keys() -> None:
-    sequences = ["identity", "group(co, ci, 2)", "bottleneck(ci, 2)", "bottleneck(ci, 2, keep=stride)", "bottleneck(co, 2)",
-                 "bottleneck(co, 2, keep=stride)", "bottleneck(oh, 2)", "partition(ci, 4) -> on s1: bottleneck(co, 2)"]  # fmt: skip
+    sequences = [
+        "identity",
+        "group(co, ci, 2)",
+        "bottleneck(ci, 2)",
+        "bottleneck(ci, 2, keep=stride)",
+        "bottleneck(co, 2)",
+        "bottleneck(co, 2, keep=stride)",
+        "bottleneck(oh, 2)",
+        "partition(ci, 4) -> on s1: bottleneck(co, 2)",
+    ]
     assert len({form(sequence).key for sequence in sequences}) == len(sequences)
 
 

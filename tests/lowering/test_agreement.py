@@ -20,9 +20,9 @@ from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.literal import literal_primfunc
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.measurement.build import compile_function
+from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
 from tests.sampling import OPERATORS, random_nest
-from loopwright.operators import parse
 
 SEQUENCES = 200
 PLAIN = Epilogue(scale=False, shift=False, residual=False, relu=False)

@@ -33,7 +33,7 @@ NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
         ("tile(oh: 2, rows: 2)", "s0 has no loop 'rows'"),
         (
             "fuse(oh, ow) -> partition(oh_ow, 2)",
-            "a loop cuts across an iterator (oh = (oh_ow + 2)//4, ow = (oh_ow + 2) % 4); take this step before the fuse",
+            "a loop cuts across an iterator (oh = (oh_ow + 2)//4, ow = (oh_ow + 2) % 4); take this step",
         ),
     ],
 )

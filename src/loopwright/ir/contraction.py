@@ -3,7 +3,8 @@
 Every lowering, and the recognition of equal operators, starts here: program transformations cancel out, so equal
 operators reached by different sequences have equal forms. Each of the nest's lattices becomes one `Contraction`
 
-    out[output_offset + sum_k d_k * dims[k].output] += x[input_offset + sum_k d_k * dims[k].input] * w[d over weight dims]
+    out[output_offset + sum_k d_k * dims[k].output]
+        += x[input_offset + sum_k d_k * dims[k].input] * w[d over weight dims]
 
 for all ``0 <= d_k < dims[k].extent``, reads outside of ``x`` being zero. Points exclude the batch: any batch size runs.
 """
@@ -18,7 +19,7 @@ import numpy as np
 
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, LatticeDim, Point, count_union, linear_map
-from loopwright.ir.loopnest import Access, Case, LoopNest
+from loopwright.ir.loopnest import Case, LoopNest
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _contraction(nest: LoopNest, lattice: Lattice) -> Contraction:
     accesses = (computation.input, computation.output)
     moves = [_dim(nest, dim) for dim in lattice.dims]
     order = sorted(moves, key=lambda pair: _ROLES.index(pair[0].role) * 1000 + _rank(pair[0]))
-    start = dict(zip(nest.iterators, lattice.offset, strict=True)) | {name: 0 for name in _batch(nest)}
+    start = dict(zip(nest.iterators, lattice.offset, strict=True)) | dict.fromkeys(_batch(nest), 0)
     input_offset, output_offset = (_without_batch(nest, tuple(e.evaluate(start) for e in a.index)) for a in accesses)
     weight_offset = tuple(expression.evaluate(start) for expression in computation.weight.index)
     origin = Lattice(weight_offset, tuple(LatticeDim(dim.extent, step) for dim, step in order if dim.in_weight))

@@ -1,9 +1,10 @@
 """Dependences between statement instances, and witnesses where a nest breaks one.
 
-The instances of a nest only ever accumulate, so that of the dependences between them (flow, anti and output, through one
-output element) each is a *reduction* dependence. Additions commute: such a dependence may be reordered unless the user
-asks for strict order, but it may not be raced, so a loop that carries one can't run in parallel. The initialisation of
-an output (the paper's S1) runs before every statement, so no order of the loops reverses the flow from it.
+The instances of a nest only ever accumulate, so that of the dependences between them (flow, anti and output, through
+one output element) each is a *reduction* dependence. Additions commute: such a dependence may be reordered unless the
+user asks for strict order, but it may not be raced, so a loop that carries one can't run in parallel. The
+initialisation of an output (the paper's S1) runs before every statement, so no order of the loops reverses the flow
+from it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def reversed_dependence(nest: LoopNest, *, strict: bool = False) -> Violation | 
 
 
 def carried_dependence(nest: LoopNest, statement: Statement, loop: str) -> Violation | None:
-    """A dependence that ``loop`` carries (equal loops outside of it, different iterations of it), or ``None``: only then
-    may its iterations run at the same time."""
+    """A dependence that ``loop`` carries (equal loops outside of it, different iterations of it), or ``None``: only
+    then may its iterations run at the same time."""
     depth = list(statement.extents).index(loop)
     order = polyhedral.earlier(len(statement.loops), depth)
     schedule = statement.schedule

@@ -11,17 +11,17 @@ from loopwright.ir.affine import Affine
 from loopwright.ir.loopnest import Case, LoopNest, Statement
 
 
-def run(nest: LoopNest, input: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The nest's output for an input and the *original* operator's weight, of the shapes that its accesses state; the
-    dtype is theirs (integers give exact results). Reads outside of the input are zero."""
+def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The nest's output for an input ``x`` and the *original* operator's weight, of the shapes that its accesses state;
+    the dtype is theirs (integers give exact results). Reads outside of the input are zero."""
     computation = nest.computation
-    output = np.zeros(computation.output.shape, np.result_type(input, weight))
+    output = np.zeros(computation.output.shape, np.result_type(x, weight))
     for statement in nest.statements:
         for instance in instances(statement):
             read = _element(computation.input.index, instance)
-            if all(0 <= k < extent for k, extent in zip(read, input.shape, strict=True)):
+            if all(0 <= k < extent for k, extent in zip(read, x.shape, strict=True)):
                 written = _element(computation.output.index, instance)
-                output[written] += input[read] * weight[_element(computation.weight.index, instance)]
+                output[written] += x[read] * weight[_element(computation.weight.index, instance)]
     return complete(nest, output)
 
 

@@ -1,9 +1,9 @@
 """Linearly bounded lattices: the canonical form of a statement's domain, and so of what it computes.
 
 A lattice is ``{ offset + sum_k d_k * step_k : 0 <= d_k < extent_k }``, an injective image of a box (Teich and Thiele,
-"Partitioning of processor arrays", 1993). All domains that the algebra makes are lattices: loops whose index expressions
-divide (after `fuse`) are cut into digits until every expression is linear, and digits that continue one another are
-merged, so that program transformations cancel out and equal domains have equal lattices.
+"Partitioning of processor arrays", 1993). All domains that the algebra makes are lattices: loops whose index
+expressions divide (after `fuse`) are cut into digits until every expression is linear, and digits that continue one
+another are merged, so that program transformations cancel out and equal domains have equal lattices.
 
 >>> from loopwright.ir.affine import var
 >>> Lattice.of({"co": var("co_outer") * 16 + var("co_inner")}, {"co_outer": 4, "co_inner": 16}, ("co",))

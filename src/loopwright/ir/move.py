@@ -1,11 +1,11 @@
 """The two verbs of which every transformation is made.
 
-`move` carries statement instances to other loop points; `restrict` removes some. Both are given the same two things and
-do the same with them: a **section**, which says where a point of the new loops lies among the old ones (old loops as
-expressions over the new), and a **retraction**, which sends every point of the old loops to one of the new (new loops as
-expressions over the old) and undoes the section. For a move the two are inverse to each other. For a restriction the
-section reaches only what is kept, and section after retraction is the completion map: it sends every dropped point to the
-kept one that stands in for it.
+`move` carries statement instances to other loop points; `restrict` removes some. Both are given the same two things
+and do the same with them: a **section**, which says where a point of the new loops lies among the old ones (old loops
+as expressions over the new), and a **retraction**, which sends every point of the old loops to one of the new (new
+loops as expressions over the old) and undoes the section. For a move the two are inverse to each other. For a
+restriction the section reaches only what is kept, and section after retraction is the completion map: it sends every
+dropped point to the kept one that stands in for it.
 
 `cut` is a move that gives pieces of one statement to several.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 from loopwright.errors import InvalidNestError, NotApplicableError
@@ -55,7 +56,7 @@ def cut(statement: Statement, name: str, points: Sequence[int]) -> list[Statemen
     _require_one_kind(statement, name, "cuts")
     extent = statement.loop(name).extent
     ends = [0, *points, extent]
-    return [_interval(statement, name, start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    return [_interval(statement, name, start, end) for start, end in pairwise(ends)]
 
 
 def _interval(statement: Statement, name: str, start: int, end: int) -> Statement:

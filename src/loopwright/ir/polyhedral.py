@@ -95,7 +95,7 @@ def sample_pair(pairs: Relation) -> tuple[tuple[int, ...], tuple[int, ...]] | No
 
 
 def earlier(size: int, depth: int | None = None) -> Relation:
-    """``{ [x] -> [y] : x is lexicographically before y }``; with ``depth``, equal outside of that loop and before at it."""
+    """``{ [x] -> [y] : x is lexicographically before y }``; with ``depth``, equal outside that loop, before at it."""
     left, right = names("x", size), names("y", size)
     depths = range(size) if depth is None else (depth,)
     cases = [" and ".join([*(f"x{k} = y{k}" for k in range(at)), f"x{at} < y{at}"]) for at in depths]

@@ -1,4 +1,4 @@
-"""The rules that every nest obeys; checked after each step in tests. A breach is a bug and raises `InvalidNestError`."""
+"""The rules that every nest obeys, checked after each step in tests; a breach is a bug: `InvalidNestError`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Tables = tuple[np.ndarray | None, ...]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A compact result as an image: its dims permuted, then reshaped to ``shape`` (one axis for each of the output's)."""
+    """A compact result as an image: dims permuted, then reshaped to ``shape`` (one axis for each of the output's)."""
 
     permutation: tuple[int, ...]
     shape: Point
@@ -50,9 +50,11 @@ def compact_size(contraction: Contraction) -> int:
 
 def assemble(form: OperatorForm) -> Assembly | None:
     """``None`` where results overlap or don't line up: then every element is gathered by `source_tables`."""
-    parts = [_part(contraction, table) for contraction, table in zip(form.contractions, source_tables(form), strict=True)]
+    parts = [
+        _part(contraction, table) for contraction, table in zip(form.contractions, source_tables(form), strict=True)
+    ]
     aligned = [part for part in parts if part is not None]
-    if len(aligned) < len(parts) or not _complementary(form, aligned):
+    if len(aligned) < len(parts) or not _complementary(aligned):
         return None
     channels = np.empty(form.output_shape[0], int)
     start = 0
@@ -65,7 +67,7 @@ def assemble(form: OperatorForm) -> Assembly | None:
 
 
 def source_tables(form: OperatorForm) -> list[np.ndarray]:
-    """For each contraction, the row-major compact number that every output element (shape: the output's) takes, or -1."""
+    """For each contraction, the row-major compact number that every output element takes, or -1 (output's shape)."""
     completion = completion_table(form.completion, form.output_shape)
     tables = []
     for contraction in form.contractions:
@@ -97,7 +99,7 @@ class _Part:
 def _part(contraction: Contraction, table: np.ndarray) -> _Part | None:
     """``None`` unless the contraction serves its channels at every place, through one table for each axis."""
     given = (table >= 0).reshape(table.shape[0], -1)
-    served = given.all(1)
+    served: np.ndarray = np.asarray(given.all(1))
     if not served.any() or not np.array_equal(served, given.any(1)):
         return None
     for axes in _assignments(contraction, table.ndim):
@@ -138,13 +140,12 @@ def _separate(table: np.ndarray, contraction: Contraction, image: Image) -> tupl
     return tuple(tables)
 
 
-def _complementary(form: OperatorForm, parts: Sequence[_Part]) -> bool:
+def _complementary(parts: Sequence[_Part]) -> bool:
     """Whether each channel is served by exactly one part, and all parts agree on places."""
     first = parts[0]
     served = np.sum([part.served for part in parts], axis=0)
     return bool((served == 1).all()) and all(
-        part.image.shape[1:] == first.image.shape[1:]
-        and all(map(np.array_equal, part.tables[1:], first.tables[1:]))
+        part.image.shape[1:] == first.image.shape[1:] and all(map(np.array_equal, part.tables[1:], first.tables[1:]))
         for part in parts
     )
 

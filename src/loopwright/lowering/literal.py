@@ -1,7 +1,7 @@
 """A nest in TIR, loop by loop as it stands: the same meaning as the interpreter's, compiled.
 
-The program transformations of a sequence are all there, which makes this the lowering to check them with; fast code comes
-from `loopwright.lowering.schedules`, which choose an order of their own.
+The program transformations of a sequence are all there, which makes this the lowering to check them with; fast code
+comes from `loopwright.lowering.schedules`, which choose an order of their own.
 """
 
 from __future__ import annotations
@@ -82,17 +82,13 @@ def _over(shape: Sequence[int], body: Callable[[list[Expression]], tirx.Stmt]) -
     return nested(())
 
 
-def _complete(
-    cases: tuple[Case, ...], written: tirx.Buffer, output: tirx.Buffer, point: list[Expression]
-) -> tirx.Stmt:
-    """The output at ``point``. It must not be read from the buffer that is written: TVM tells LLVM that constant and
-    variable indices of one buffer do not meet."""
+def _complete(cases: tuple[Case, ...], written: tirx.Buffer, output: tirx.Buffer, point: list[Expression]) -> tirx.Stmt:
+    """The output at ``point``: one value that the cases choose (TVM loses branches of nested conditional stores), read
+    from another buffer than is stored to (TVM tells LLVM that constant and variable indices of one do not meet)."""
     values = {f"o{axis}": coordinate for axis, coordinate in enumerate(point)}
-    statement: tirx.Stmt | None = None
+    chosen: Expression = tirx.const(0.0, "float32")
     for case in reversed(cases):
-        source = [value(expression, values) for expression in case.source]
-        store = tirx.BufferStore(output, written[source], point)
+        read = written[[value(expression, values) for expression in case.source]]
         guards = [inside(value(expression, values), bound) for expression, bound in case.where]
-        statement = tirx.IfThenElse(tirx.all(*guards), store, statement) if guards else store
-    assert statement is not None
-    return statement
+        chosen = tirx.if_then_else(tirx.all(*guards), read, chosen) if guards else read
+    return tirx.BufferStore(output, chosen, point)

@@ -68,7 +68,7 @@ class OperatorModule(nn.Module):
         weights = self.contraction_weights()
         results = [run(x, weight) for run, weight in zip(self._contractions, weights, strict=True)]
         output = self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
-        return output if self.bias is None else output + self.bias.view(1, -1, 1, 1)
+        return output if self.bias is None else output + self.get_parameter("bias").view(1, -1, 1, 1)
 
     def _selected(self, results: Sequence[Tensor], assembly: Assembly) -> Tensor:
         images = [

@@ -24,8 +24,9 @@ class Conv2d(Operator):
     """``output[n, co, oh, ow] += input[n, ci, oh*stride + kh*dilation - padding, ...] * weight[co, ci, kh, kw]``.
 
     ``co`` and ``ci`` count all channels, those of every group together. ``stride``, ``padding``, ``dilation`` and
-    ``input_size`` are one integer or two (``2x1``: rows, columns). Padding defaults to ``dilation * (kernel - 1) // 2``;
-    ``input_size`` (rows and columns of the input) to ``stride`` times the output's where that fits, else to the fewest.
+    ``input_size`` are one integer or two (``2x1``: rows, columns). Padding defaults to ``dilation * (kernel - 1) //
+    2``; ``input_size`` (rows and columns of the input) to ``stride`` times the output's where that fits, else to the
+    fewest.
     """
 
     name: ClassVar[str] = "conv2d"
@@ -53,7 +54,7 @@ class Conv2d(Operator):
         self._require_pair("input_size", 0)
         if self.co % self.groups or self.ci % self.groups:
             raise ArgumentError(f"conv2d: groups={self.groups} does not divide co={self.co} and ci={self.ci}")
-        self._settle("padding", self.paddings, tuple((k - 1) * d // 2 for k, d in zip(self.kernel, self.dilations)), -1)
+        self._settle("padding", self.paddings, self._same_padding(), -1)
         self._settle("input_size", self.input_sizes, self._default_input_size(), 0)
         for field in ("stride", "dilation"):
             self._settle(field, pair(getattr(self, field)), (1, 1), 1)
@@ -88,9 +89,12 @@ class Conv2d(Operator):
     @property
     def paddings(self) -> Pair:
         """Rows above and below, columns left and right."""
-        same = tuple((k - 1) * d // 2 for k, d in zip(self.kernel, self.dilations, strict=True))
-        given = pair(self.padding)
+        given, same = pair(self.padding), self._same_padding()
         return tuple(s if g < 0 else g for g, s in zip(given, same, strict=True))  # type: ignore[return-value]
+
+    def _same_padding(self) -> Pair:
+        rows, columns = ((k - 1) * d // 2 for k, d in zip(self.kernel, self.dilations, strict=True))
+        return rows, columns
 
     @property
     def input_sizes(self) -> Pair:

@@ -1,7 +1,7 @@
 """A result on disk: a folder with the network's spec, its weights and the report, and how it is loaded again.
 
-``network.json`` names the model, and the sequence of every changed layer; ``weights.safetensors`` holds the state of the
-changed network. Nothing is pickled: the network is built from the spec and takes the weights.
+``network.json`` names the model, and the sequence of every changed layer; ``weights.safetensors`` holds the state of
+the changed network. Nothing is pickled: the network is built from the spec and takes the weights.
 """
 
 from __future__ import annotations

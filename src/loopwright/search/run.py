@@ -20,7 +20,6 @@ from loopwright.models.network import Network
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
-from loopwright.search.progress import Progress
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.search.strategies.random import Accepted, search
@@ -144,8 +143,8 @@ def _compiled(
     error = max(float(np.abs(want - got).max() / max(np.abs(want).max(), 1e-6)) for want, got in pairs)
     if not error <= TOLERANCE:
         raise LoopwrightError(
-            f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most {TOLERANCE:.0e} "
-            "is expected); please report this with the command that you ran"
+            f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
+            f"{TOLERANCE:.0e} is expected); please report this with the command that you ran"
         )
     return compiled
 

@@ -39,8 +39,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far drawing goes: sequences of at most ``steps`` steps, at most ``operators`` for a workload (the untouched one
-    first), each with at least ``least_share`` of the workload's multiply-accumulates, in at most ``attempts`` draws."""
+    """How far drawing goes: sequences of at most ``steps`` steps, at most ``operators`` for a workload (the untouched
+    one first), each with at least ``least_share`` of the workload's multiply-accumulates, in at most ``attempts``
+    draws."""
 
     steps: int = 5
     operators: int = 32
@@ -142,7 +143,7 @@ class SearchSpace:
         limits: Limits,
         advance: Callable[[], None] = lambda: None,
     ) -> SearchSpace:
-        """The space of a network with the given workloads (operator text -> layers); ``advance`` is called after each."""
+        """The space of a network with these workloads (operator text -> layers); ``advance`` is called after each."""
         found, total = {}, Drawn()
         for text in workloads:
             found[text], drawn = choices(parse(text), rng, limits)

@@ -1,5 +1,7 @@
 """Transformations of loop nests: program transformations move statement instances, neural ones remove some."""
 
+from __future__ import annotations
+
 from loopwright.transformations._base import Transformation
 from loopwright.transformations._sequence import Step, TransformationSequence, registered
 

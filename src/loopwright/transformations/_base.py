@@ -31,7 +31,7 @@ class Transformation(ABC):
     def instances(cls, statement: Statement) -> Iterator[Self]:
         """The instances that apply to ``statement``, from which a search draws."""
 
-    def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
+    def spelled_out(self, statement: Statement) -> Sequence[Transformation]:  # noqa: ARG002
         """The canonical steps that this one stands for on ``statement``."""
         return (self,)
 

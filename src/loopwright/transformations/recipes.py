@@ -1,7 +1,7 @@
 """Named sequences: the paper's Sequences 1 to 3 and the known operators that sequences give.
 
-A recipe is text over an operator's own iterators, nothing else; the operators follow from the algebra. The published code
-numbers Sequences 1 and 3 the other way round, so names say what is built:
+A recipe is text over an operator's own iterators, nothing else; the operators follow from the algebra. The published
+code numbers Sequences 1 and 3 the other way round, so names say what is built:
 
 - `spatial_group` is the paper's Sequence 1: strips of rows, each with its own part of the output channels.
 - `unroll_group` is Sequence 2: some output channels computed in full, the rest grouped.
@@ -59,10 +59,6 @@ def _spatial_group(extents: Mapping[str, int], factor: int) -> str:
     )
 
 
-def _spatial_bottleneck(extents: Mapping[str, int], factor: int) -> str:
-    return f"bottleneck(oh, {factor}) -> bottleneck(ow, {factor})"
-
-
 def _split_group(extents: Mapping[str, int], factor: int) -> str:
     half = extents["co"] // 2
     return f"partition(co, {half}) -> on s0: group(co, ci, {factor}) -> on s1: group(co, ci, {2 * factor})"
@@ -76,7 +72,7 @@ _ALL = (
     Recipe("depthwise", "depthwise", lambda e, f: "depthwise(co, ci)"),
     Recipe("output_bottleneck", "bottleneck", lambda e, f: f"bottleneck(co, {f})"),
     Recipe("input_bottleneck", "input bottleneck", lambda e, f: f"bottleneck(ci, {f})"),
-    Recipe("spatial_bottleneck", "T_S", _spatial_bottleneck),
+    Recipe("spatial_bottleneck", "T_S", lambda e, f: f"bottleneck(oh, {f}) -> bottleneck(ow, {f})"),
 )
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 

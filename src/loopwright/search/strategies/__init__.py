@@ -1,0 +1,3 @@
+"""Search strategies, one file each."""
+
+from __future__ import annotations
