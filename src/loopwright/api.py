@@ -49,7 +49,7 @@ def optimize(
     out: Path | str | None = None,
     data: Path | str | None = None,
     configurations: int = 1000,
-    images: int = 32,
+    images: int = 16,
     seed: int = 0,
     store: Path | str | None = None,
     progress: Progress | None = None,

@@ -102,6 +102,12 @@ class OperatorForm:
         )
 
     @property
+    def weight_bounds(self) -> Point:
+        """The smallest shape of an untransformed weight that holds all elements read."""
+        origins = [contraction.origin for contraction in self.contractions if contraction.origin is not None]
+        return tuple(max(ends) for ends in zip(*(origin.ends for origin in origins), strict=True))
+
+    @property
     def key(self) -> str:
         """A hash of what is computed: equal operators have equal keys."""
         return sha256(repr([self._shared(), self]).encode()).hexdigest()[:24]

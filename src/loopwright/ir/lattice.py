@@ -59,6 +59,14 @@ class Lattice:
         """The number of points."""
         return prod(dim.extent for dim in self.dims)
 
+    @property
+    def ends(self) -> Point:
+        """For each iterator, one more than the largest value."""
+        return tuple(
+            start + sum((dim.extent - 1) * dim.step[axis] for dim in self.dims) + 1
+            for axis, start in enumerate(self.offset)
+        )
+
     def project(self, kept: Sequence[int]) -> Lattice:
         """The lattice of some iterators alone; directions that move none of them vanish."""
         steps = [LatticeDim(dim.extent, tuple(dim.step[i] for i in kept)) for dim in self.dims]
@@ -92,18 +100,14 @@ def count_union(lattices: Sequence[Lattice]) -> int:
     distinct = list(dict.fromkeys(lattices))
     if all(_apart(a, b) for k, a in enumerate(distinct) for b in distinct[:k]):
         return sum(lattice.size for lattice in distinct)
-    shape = [max(_last(lattice, axis) for lattice in distinct) + 1 for axis in range(len(distinct[0].offset))]
+    shape = [max(ends) for ends in zip(*(lattice.ends for lattice in distinct), strict=True)]
     return len(np.unique(np.concatenate([lattice.flat(shape).ravel() for lattice in distinct])))
 
 
 def _apart(first: Lattice, second: Lattice) -> bool:
     """True when their intervals along some axis don't meet (so the lattices surely don't)."""
     axes = range(len(first.offset))
-    return any(_last(first, k) < second.offset[k] or _last(second, k) < first.offset[k] for k in axes)
-
-
-def _last(lattice: Lattice, axis: int) -> int:
-    return lattice.offset[axis] + sum((dim.extent - 1) * dim.step[axis] for dim in lattice.dims)
+    return any(first.ends[k] <= second.offset[k] or second.ends[k] <= first.offset[k] for k in axes)
 
 
 def merge_dims(dims: Sequence[LatticeDim]) -> tuple[LatticeDim, ...]:

@@ -299,13 +299,9 @@ def untransformed(computation: Computation) -> LoopNest:
             )
     loops = tuple(Loop(iterator.name, iterator.extent) for iterator in computation.iterators)
     identity = {loop.name: var(loop.name) for loop in loops}
-    instances, points = polyhedral.names("i", len(loops)), polyhedral.names("l", len(loops))
-    extents = [loop.extent for loop in loops]
-    schedule = polyhedral.relation(
-        list(zip(instances, extents, strict=True)),
-        list(zip(points, extents, strict=True)),
-        [(var(i), var(p)) for i, p in zip(instances, points, strict=True)],
-    )
+    names = polyhedral.names("i", len(loops))
+    bounds = [(name, loop.extent) for name, loop in zip(names, loops, strict=True)]
+    schedule = polyhedral.function(bounds, [var(name) for name in names])
     lattice = Lattice.of(identity, computation.extents, computation.names)
     statement = Statement("s0", computation, loops, identity, identity, (), schedule, lattice)
     return LoopNest(computation, (statement,))

@@ -91,14 +91,11 @@ def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retracti
 
 
 def _relation(statement: Statement, loops: Sequence[Loop], section: Mapping[str, Affine]) -> polyhedral.Relation:
-    """From the old loop points to the new ones, as isl has it."""
-    old = {loop.name: f"l{k}" for k, loop in enumerate(statement.loops)}
-    new = {loop.name: f"m{k}" for k, loop in enumerate(loops)}
-    return polyhedral.relation(
-        [(old[loop.name], loop.extent) for loop in statement.loops],
-        [(new[loop.name], loop.extent) for loop in loops],
-        [(var(old[name]), polyhedral.renamed(expression, new)) for name, expression in section.items()],
-    )
+    """From the old loop points to the new ones, as isl has it: the section, backwards."""
+    new = {loop.name: f"l{k}" for k, loop in enumerate(loops)}
+    bounds = [(new[loop.name], loop.extent) for loop in loops]
+    values = [polyhedral.renamed(section[loop.name], new) for loop in statement.loops]
+    return polyhedral.function(bounds, values).reverse()
 
 
 def _lattice(statement: Statement) -> Lattice:

@@ -24,12 +24,10 @@ def box(bounds: Bounds) -> Set:
     return isl.Set(f"{{ [{', '.join(names)}] : {_box(bounds)} }}")
 
 
-def relation(source: Bounds, target: Bounds, equalities: Sequence[tuple[Affine, Affine]]) -> Relation:
-    """``{ [source] -> [target] : left = right for all equalities }`` within both boxes."""
-    left, right = ([name for name, _ in bounds] for bounds in (source, target))
-    conditions = [f"{text(a)} = {text(b)}" for a, b in equalities]
-    body = " and ".join([_box(source), _box(target), *conditions])
-    return isl.Map(f"{{ [{', '.join(left)}] -> [{', '.join(right)}] : {body} }}")
+def function(source: Bounds, values: Sequence[Affine]) -> Relation:
+    """``{ [source] -> [values] }`` for the points of the box ``source``."""
+    names = ", ".join(name for name, _ in source)
+    return isl.Map(f"{{ [{names}] -> [{', '.join(map(text, values))}] : {_box(source)} }}")
 
 
 def access(source: Sequence[str], index: Sequence[Affine]) -> Relation:

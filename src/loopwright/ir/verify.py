@@ -28,11 +28,11 @@ def verify_statement(statement: Statement) -> None:
     _require(
         polyhedral.is_bijection(statement.schedule, polyhedral.box(points)), statement, "its schedule is no bijection"
     )
-    inverse = [(var(iterator_names[name]), polyhedral.renamed(e, loop_names)) for name, e in statement.index.items()]
-    by_index = polyhedral.relation(iterators, points, inverse)
+    index = [polyhedral.renamed(statement.index[name], loop_names) for name in iterator_names]
+    by_index = polyhedral.function(points, index).reverse()
     _require(polyhedral.equal(by_index, statement.schedule), statement, "its index expressions are not its schedule")
-    forward = [(var(loop_names[name]), polyhedral.renamed(e, iterator_names)) for name, e in statement.position.items()]
-    by_position = polyhedral.relation(iterators, points, forward).intersect_domain(statement.domain)
+    position = [polyhedral.renamed(statement.position[name], iterator_names) for name in loop_names]
+    by_position = polyhedral.function(iterators, position).intersect_domain(statement.domain)
     _require(polyhedral.equal(by_position, statement.schedule), statement, "its positions are not its schedule")
     _require(polyhedral.equal(_lattice_set(statement), statement.domain), statement, "its lattice is not its domain")
 

@@ -24,6 +24,8 @@ class OperatorModule(nn.Module):
     that several contractions read are held once, flat. ``bias`` (C',) is added to the completed output.
     """
 
+    bias: nn.Parameter | None
+
     def __init__(self, form: OperatorForm, weight_shape: Point, bias: bool = False):
         super().__init__()
         self.form = form
@@ -59,7 +61,7 @@ class OperatorModule(nn.Module):
         """The dense weight of every contraction, in the form's order."""
         weights: dict[int, Tensor] = {}
         for number, pool in enumerate(self._pools):
-            stored = self.get_parameter(f"weight_{number}")
+            stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
             for k, places in pool.members.items():
                 weights[k] = stored if places is None else stored[torch.from_numpy(places).to(stored.device)]
         return [weights[k] for k in range(len(self._contractions))]
@@ -68,7 +70,7 @@ class OperatorModule(nn.Module):
         weights = self.contraction_weights()
         results = [run(x, weight) for run, weight in zip(self._contractions, weights, strict=True)]
         output = self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
-        return output if self.bias is None else output + self.get_parameter("bias").view(1, -1, 1, 1)
+        return output if self.bias is None else output + self.bias.view(1, -1, 1, 1)
 
     def _selected(self, results: Sequence[Tensor], assembly: Assembly) -> Tensor:
         images = [

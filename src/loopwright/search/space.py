@@ -1,7 +1,7 @@
 """The search space: for every workload, the distinct operators that sequences reach; for every layer, one of them.
 
-Sequences are drawn at random from each transformation's own list of applicable instances, and from the recipes. Those
-that reach an operator already there (equal domains, accesses and completion) are recognised and dropped.
+Sequences are drawn at random: at most half from the recipes, the others step by step from each transformation's own
+list of applicable instances. Those that reach an operator already there (equal domains, accesses and completion) are recognised and dropped.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Limits:
     draws."""
 
     steps: int = 5
-    operators: int = 32
+    operators: int = 24
     least_share: float = 1 / 16
     attempts: int = 400
 
@@ -113,10 +113,10 @@ class _Pool:
 
 
 def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tuple[Choice, ...], Drawn]:
-    """Distinct operators for a workload (itself first, what recipes make of it, what random sequences add), and what
+    """Distinct operators for a workload (itself first, what some recipes make of it, what random sequences add), and what
     became of all sequences drawn."""
     pool = _Pool(operator.nest(), limits)
-    for _, _, sequence in applicable(pool.nest):
+    for sequence in _some_recipes(pool.nest, rng, limits.operators // 2):
         pool.add(sequence)
     while not pool.full:
         try:
@@ -124,6 +124,11 @@ def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tup
         except NotApplicableError:
             pool.drawn += Drawn(inapplicable=1)
     return tuple(pool.found.values()), pool.drawn
+
+
+def _some_recipes(nest: LoopNest, rng: random.Random, most: int) -> list[TransformationSequence]:
+    fitting = [sequence for _, _, sequence in applicable(nest)]
+    return rng.sample(fitting, min(most, len(fitting)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ def command(
     target: Annotated[str, typer.Option(help="The hardware to be fast on.")] = "cpu",
     data: Data = None,
     configurations: Annotated[int, typer.Option(min=1, help="How many configurations of the network to draw.")] = 1000,
-    images: Images = 32,
+    images: Images = 16,
     seed: Seed = 0,
     store: Annotated[
         Path | None,

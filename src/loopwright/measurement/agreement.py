@@ -1,0 +1,77 @@
+"""A compiled kernel against the PyTorch module of the same operator, on random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import tvm
+
+from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.kernel import Kernel
+from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
+from loopwright.lowering.torch_module import OperatorModule
+from loopwright.measurement.build import Compiled
+from loopwright.targets.target import Target
+
+TOLERANCE = 1e-4
+"""Largest difference, relative to the largest output, that float32 sums in another order explain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Random inputs of an operator, and what PyTorch makes of them. ``extra`` are the epilogue's tensors in order."""
+
+    x: np.ndarray
+    weights: tuple[np.ndarray, ...]
+    extra: tuple[np.ndarray, ...]
+    expected: np.ndarray
+    lanes: int
+
+    @classmethod
+    def of(cls, form: OperatorForm, n: int, epilogue: Epilogue, target: Target, seed: int = 0) -> Agreement:
+        """For ``n`` images of an operator that was derived from a nest."""
+        random = np.random.default_rng(seed)
+        module = OperatorModule(form, form.weight_bounds)
+        for parameter in module.parameters():
+            parameter.data = torch.from_numpy(random.standard_normal(tuple(parameter.shape), dtype=np.float32))
+        x = random.standard_normal((n, *form.input_shape), dtype=np.float32)
+        weights = tuple(weight.detach().numpy() for weight in module.contraction_weights())
+        with torch.no_grad():
+            output = module(torch.from_numpy(x)).numpy()
+        channels = form.output_shape[0]
+        scale = random.uniform(0.5, 1.5, channels).astype(np.float32) if epilogue.scale else None
+        shift = random.standard_normal(channels, dtype=np.float32) if epilogue.shift else None
+        residual = random.standard_normal(output.shape, dtype=np.float32) if epilogue.residual else None
+        expected = _finished(output, scale, shift, residual, relu=epilogue.relu)
+        lanes = target.vector_lanes
+        stored = None if residual is None else to_blocked(residual, lanes)
+        extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
+        return cls(x, weights, extra, expected, lanes)
+
+    def error(self, kernel: Kernel, compiled: Compiled) -> float:
+        """The largest difference from PyTorch's output, relative to the largest output; NaN counts as infinite."""
+        output = np.full(blocked_shape(len(self.x), self.expected.shape[1:], self.lanes), np.nan, np.float32)
+        arrays = (to_blocked(self.x, self.lanes), *kernel.pack(self.weights), *self.extra, output)
+        tensors = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays]
+        compiled(*tensors)
+        difference = np.abs(from_blocked(tensors[-1].numpy()) - self.expected).max()
+        error = float(difference / max(float(np.abs(self.expected).max()), 1e-6))
+        return error if error == error else float("inf")
+
+
+def _finished(
+    output: np.ndarray,
+    scale: np.ndarray | None,
+    shift: np.ndarray | None,
+    residual: np.ndarray | None,
+    *,
+    relu: bool,
+) -> np.ndarray:
+    """What the epilogue makes of a convolution's output."""
+    output = output if scale is None else output * scale[:, None, None]
+    output = output if shift is None else output + shift[:, None, None]
+    output = output if residual is None else output + residual
+    return np.maximum(output, 0) if relu else output
