@@ -72,6 +72,7 @@ def optimize(
     hardware = targets.named(target)
     with stages.stage("Trace"):
         network = traced(model, example_input, seed)
+        stages.progress.traced(network)
         minibatch = load_minibatch(data, images, seed, network.input_shape)
     with Store.open(store or default_path()) as opened:
         outcome = run_search(network, minibatch, hardware, opened, Settings(configurations, seed), stages)

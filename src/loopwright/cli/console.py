@@ -1,4 +1,4 @@
-"""The console that tables go to."""
+"""The consoles that tables and progress go to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.console import Console
 READABLE_WIDTH = 140
 
 
-def output_console() -> Console:
-    """Standard output at the terminal's width; in a file or a pipe, wide enough for the tables."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=READABLE_WIDTH)
+def output_console(*, stderr: bool = False) -> Console:
+    """Standard output (or error) at the terminal's width; in a file or a pipe, wide enough for the tables."""
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=READABLE_WIDTH)

@@ -27,13 +27,9 @@ class Judge:
 
     def nest(self, nest: LoopNest) -> Verdict:
         """Whether a nest keeps the direction of its dependences."""
-        from loopwright.ir.dependences import reversed_dependence
+        from loopwright.legality import dependences
 
-        violation = reversed_dependence(nest, strict=self.strict)
-        if violation is not None:
-            return Verdict(legal=False, check="dependences", reason=str(violation))
-        freedom = "" if self.strict else ", sums being free to change their order"
-        return Verdict(legal=True, check="dependences", reason=f"all keep their direction{freedom}")
+        return dependences.judge(nest, strict=self.strict)
 
     def layer(self, network: Network, layer: str, nest: LoopNest) -> Iterator[Verdict]:
         """Whether the network keeps its capacity when ``layer`` computes what ``nest`` computes.

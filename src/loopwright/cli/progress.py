@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from loopwright.cli.layers import layer_table, totals
 from loopwright.search.progress import FUNNEL, STAGES
+
+if TYPE_CHECKING:
+    from loopwright.models.network import Network
 
 
 def progress_on(console: Console) -> LiveProgress | PlainProgress:
@@ -65,6 +69,10 @@ class LiveProgress:
         """Redraws the funnel."""
         self._counts.update(counts)
 
+    def traced(self, network: Network) -> None:
+        """Prints the table of layers above the display."""
+        self._live.console.print(layer_table(network, working_only=True), totals(network))
+
     def note(self, text: str) -> None:
         """Prints a line above the display."""
         self._live.console.print(Text(text), highlight=False)
@@ -114,6 +122,11 @@ class PlainProgress:
     def funnel(self, counts: Mapping[str, int]) -> None:
         """Keeps the counts for the next line."""
         self._counts.update(counts)
+
+    def traced(self, network: Network) -> None:
+        """Prints the table of layers."""
+        self._console.print(layer_table(network, working_only=True))
+        self._say(totals(network))
 
     def note(self, text: str) -> None:
         """Prints the line."""

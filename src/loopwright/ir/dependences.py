@@ -26,9 +26,14 @@ class Violation:
     source: Instance
     sink: Instance
 
-    def __str__(self) -> str:
+    @property
+    def instances(self) -> str:
+        """The witness as text."""
         source, sink = (", ".join(f"{name}={value}" for name, value in pair) for pair in (self.source, self.sink))
-        return f"{self.kind} dependence {self.what}: from instance ({source}) to instance ({sink})"
+        return f"from instance ({source}) to instance ({sink})"
+
+    def __str__(self) -> str:
+        return f"{self.kind} dependence {self.what}: {self.instances}"
 
 
 def reversed_dependence(nest: LoopNest, *, strict: bool = False) -> Violation | None:

@@ -101,7 +101,10 @@ def count_union(lattices: Sequence[Lattice]) -> int:
     if all(_apart(a, b) for k, a in enumerate(distinct) for b in distinct[:k]):
         return sum(lattice.size for lattice in distinct)
     shape = [max(ends) for ends in zip(*(lattice.ends for lattice in distinct), strict=True)]
-    return len(np.unique(np.concatenate([lattice.flat(shape).ravel() for lattice in distinct])))
+    found = np.zeros(prod(shape), bool)
+    for lattice in distinct:
+        found[lattice.flat(shape)] = True
+    return int(found.sum())
 
 
 def _apart(first: Lattice, second: Lattice) -> bool:

@@ -1,4 +1,4 @@
-"""The legality of program transformations: no dependence is reversed or raced."""
+"""The legality of program transformations: no dependence is reversed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CHECK = "dependences"
 def judge(nest: LoopNest, *, strict: bool = False) -> Verdict:
     """Legal when the nest keeps every dependence of the untransformed order.
 
-    Reductions are associative and commutative, so that their order is free, unless ``strict`` asks for it to be kept.
-    The witness of a rejection is a pair of statement instances.
+    Sums are free to change their order unless ``strict`` asks for it to be kept (for bit-identical results). The
+    witness of a rejection is a pair of statement instances.
     """
     violation = reversed_dependence(nest, strict=strict)
-    if violation is None:
-        kept = "every dependence is kept" if strict else "every dependence is kept; reductions may be reordered"
-        return Verdict(True, CHECK, kept)
-    return Verdict(False, CHECK, f"a {violation.kind} dependence {violation.what}", str(violation))
+    if violation is not None:
+        return Verdict(False, CHECK, f"a {violation.kind} dependence {violation.what}", violation.instances)
+    kept = "all keep their direction" if strict else "all keep their direction, sums being free to change their order"
+    return Verdict(True, CHECK, kept)

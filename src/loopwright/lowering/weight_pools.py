@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -25,26 +26,31 @@ def weight_pools(form: OperatorForm, weight_shape: Point) -> tuple[WeightPool, .
     """The pools of an operator derived from one with a weight of ``weight_shape``; contractions whose weights overlap
     share one."""
     indices = [contraction.weight_indices(weight_shape) for contraction in form.contractions]
-    return tuple(_pool(group, indices) for group in _overlapping(indices))
+    size = prod(weight_shape)
+    return tuple(_pool(group, indices, size) for group in _overlapping(indices, size))
 
 
-def _pool(group: Sequence[int], indices: Sequence[np.ndarray]) -> WeightPool:
+def _pool(group: Sequence[int], indices: Sequence[np.ndarray], size: int) -> WeightPool:
     if len(group) == 1:
         return WeightPool(indices[group[0]], {group[0]: None})
-    elements = np.unique(np.concatenate([indices[k].ravel() for k in group]))
-    return WeightPool(elements, {k: np.searchsorted(elements, indices[k]) for k in group})
+    stored = _marked([indices[k] for k in group], size)
+    place = np.cumsum(stored) - 1
+    return WeightPool(np.flatnonzero(stored), {k: place[indices[k]] for k in group})
 
 
-def _overlapping(indices: Sequence[np.ndarray]) -> list[list[int]]:
+def _overlapping(indices: Sequence[np.ndarray], size: int) -> list[list[int]]:
     """The contractions in groups, so that no two of different groups read the same weight."""
     groups: list[list[int]] = []
     for number, own in enumerate(indices):
-        sharing = [group for group in groups if any(_overlap(own, indices[k]) for k in group)]
+        sharing = [group for group in groups if _marked([indices[k] for k in group], size)[own].any()]
         joined = [*(k for group in sharing for k in group), number]
         groups = [group for group in groups if group not in sharing] + [joined]
     return groups
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
-    apart = first.max() < second.min() or second.max() < first.min()
-    return not apart and bool(np.isin(first.ravel(), second.ravel()).any())
+def _marked(indices: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """True at every element that one of ``indices`` names."""
+    marks = np.zeros(size, bool)
+    for own in indices:
+        marks[own] = True
+    return marks

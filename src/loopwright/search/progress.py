@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from loopwright.models.network import Network
 
 STAGES = ("Trace", "Transform", "Judge", "Time", "Deliver")
 """The stages of `optimize`, in order."""
@@ -18,6 +21,9 @@ class Progress(Protocol):
     def stage(self, name: str, total: int | None = None) -> None:
         """The stage ``name`` begins; it has ``total`` units of work, or an unknown number."""
 
+    def traced(self, network: Network) -> None:
+        """The network's layers are known."""
+
     def advance(self, n: int = 1) -> None:
         """``n`` units of the present stage are done."""
 
@@ -30,6 +36,9 @@ class Progress(Protocol):
 
 class SilentProgress:
     """Tells nobody."""
+
+    def traced(self, network: Network) -> None:
+        """Nothing happens."""
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Nothing happens."""

@@ -35,8 +35,8 @@ NETWORK_ROUNDS = 31
 
 @dataclass(frozen=True)
 class Settings:
-    """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those with the fewest
-    multiply-accumulates) the operators are timed."""
+    """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
+    model expects to be fastest) the operators are timed."""
 
     configurations: int = 1000
     seed: int = 0
@@ -111,8 +111,9 @@ def run_search(
 def _timed(
     space: SearchSpace, accepted: Sequence[Accepted], latencies: OperatorLatencies, count: int, stages: Stages
 ) -> list[Timed]:
-    """The ``count`` accepted candidates with the fewest multiply-accumulates, timed operator by operator."""
-    shortlist = sorted(accepted, key=lambda found: macs(space, space.chosen(found.candidate)))[:count]
+    """The ``count`` accepted candidates that the cost model expects to be fastest, timed operator by operator."""
+    expected = {id(found): latencies.estimate(space, space.chosen(found.candidate)) for found in accepted}
+    shortlist = sorted(accepted, key=lambda found: expected[id(found)])[:count]
     choices = [space.chosen(found.candidate) for found in shortlist]
     operators = {choice.key: choice for layer in space.layers for choice in (space.original(layer),)}
     operators |= {choice.key: choice for chosen in choices for choice in chosen.values()}
@@ -121,11 +122,6 @@ def _timed(
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
     return [Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)]
-
-
-def macs(space: SearchSpace, choices: Mapping[str, Choice]) -> int:
-    """Multiply-accumulates of the transformable layers for one image."""
-    return sum((choices.get(layer) or space.original(layer)).form.macs for layer in space.layers)
 
 
 def _compiled(

@@ -1,7 +1,8 @@
 """The search space: for every workload, the distinct operators that sequences reach; for every layer, one of them.
 
 Sequences are drawn at random: at most half from the recipes, the others step by step from each transformation's own
-list of applicable instances. Those that reach an operator already there (equal domains, accesses and completion) are recognised and dropped.
+list of applicable instances. Those that reach an operator already there (equal domains, accesses and completion) are
+recognised and dropped.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class _Pool:
 
 
 def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tuple[Choice, ...], Drawn]:
-    """Distinct operators for a workload (itself first, what some recipes make of it, what random sequences add), and what
-    became of all sequences drawn."""
+    """Distinct operators for a workload (itself first, what some recipes make of it, what random sequences add), and
+    what became of all sequences drawn."""
     pool = _Pool(operator.nest(), limits)
     for sequence in _some_recipes(pool.nest, rng, limits.operators // 2):
         pool.add(sequence)

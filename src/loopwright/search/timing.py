@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.schedules.cost import estimated_cycles
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.measurement.agreement import Agreement
@@ -42,6 +43,7 @@ class OperatorLatencies:
     def __init__(self, n: int, target: Target, store: Store, protocol: Protocol):
         self._n, self._target, self._store, self._protocol = n, target, store, protocol
         self._known: dict[str, OperatorLatency] = {}
+        self._estimates: dict[str, float] = {}
         self.failures: list[str] = []
         self.environment = environment(target)
         self._environment_hash = environment_hash(self.environment)
@@ -57,11 +59,22 @@ class OperatorLatencies:
         """The sum over all transformable layers: what the search compares candidates by."""
         return sum(self.of(choices.get(layer) or space.original(layer)).latency_ms for layer in space.layers)
 
+    def estimate(self, space: SearchSpace, choices: Mapping[str, Choice]) -> float:
+        """What the schedules' cost model expects of the layers together, in cycles: good enough to order candidates
+        before their operators are timed."""
+        return sum(self._estimated(choices.get(layer) or space.original(layer)) for layer in space.layers)
+
     def time(self, operators: Iterable[Choice], advance: Callable[[], None]) -> None:
         """Times all of ``operators``, calling ``advance`` after each."""
         for choice in operators:
             self.of(choice)
             advance()
+
+    def _estimated(self, choice: Choice) -> float:
+        if choice.key not in self._estimates:
+            first = variants(choice.form, self._target)[0]
+            self._estimates[choice.key] = estimated_cycles(choice.form, first, self._target)
+        return self._estimates[choice.key]
 
     def _stored(self, choice: Choice) -> OperatorLatency | None:
         if self._store.failure(self._key(choice, None)) is not None:

@@ -41,13 +41,12 @@ def command(
     """
     require_free(out)
     wanted_shape = input_shape(shape)
-    from rich.console import Console
 
     from loopwright.api import optimize
     from loopwright.cli.console import output_console
     from loopwright.cli.progress import progress_on
 
-    with progress_on(Console(stderr=True)) as progress:
+    with progress_on(output_console(stderr=True)) as progress:
         found = optimize(
             model,
             wanted_shape,

@@ -1,0 +1,100 @@
+"""The main job on a small network, through the command line and from Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import loopwright
+from loopwright.cli.main import run
+from loopwright.report.serialisation import from_json
+from loopwright.store import Store
+
+FACTORY = """
+import torch
+from torch import nn
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(32)
+        self.down = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+        self.same = nn.Conv2d(64, 64, 3, padding=1)
+        self.classes = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.down(torch.relu(self.norm(self.stem(x)))))
+        return self.classes((torch.relu(self.same(x)) + x).mean((2, 3)))
+
+def small():
+    return Small()
+"""
+FEW = ["--configurations", "12", "--images", "8", "--input", "1,3,16,16"]
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> str:
+    (tmp_path / "small.py").write_text(FACTORY)
+    return f"{tmp_path / 'small.py'}:small"
+
+
+def optimize(factory: str, out: Path, store: Path) -> int:
+    return run(["optimize", factory, "--out", str(out), "--store", str(store), *FEW])
+
+
+def test_the_command_delivers_a_folder_that_loads(
+    factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert optimize(factory, tmp_path / "run", tmp_path / "store.sqlite") == 0
+    summary = from_json((tmp_path / "run" / "summary.json").read_text())
+    loaded = loopwright.load(tmp_path / "run").eval()
+    assert loaded(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    counts = {stage.name: stage.count for stage in summary.funnel}
+    assert counts["drawn"] == counts["valid"] == 12
+    assert counts["legal by Fisher"] <= counts["legal by structure"] <= 12
+    assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
+    assert "against the same network compiled by the same route" in capsys.readouterr().out.splitlines()[-1]
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert optimize(factory, tmp_path / "first", tmp_path / "store.sqlite") == 0
+
+    def never(*_: object) -> None:
+        raise AssertionError("the store was asked to keep something that it has")
+
+    monkeypatch.setattr(Store, "record_timing", never)
+    monkeypatch.setattr(Store, "record_verdict", never)
+    assert optimize(factory, tmp_path / "second", tmp_path / "store.sqlite") == 0
+    specs = [json.loads((tmp_path / name / "network.json").read_text()) for name in ("first", "second")]
+    assert specs[0] == specs[1]
+
+
+def test_a_module_from_python(tmp_path: Path) -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.Flatten(), nn.Linear(1024, 10)
+    )
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    found = loopwright.optimize(
+        module,
+        torch.zeros(1, 3, 8, 8),
+        configurations=6,
+        images=4,
+        store=tmp_path / "store.sqlite",
+        out=tmp_path / "run",
+    )
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    x = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
+    with torch.no_grad():
+        expected = found.module.eval()(torch.from_numpy(x)).numpy()
+    assert np.allclose(found.compiled(x), expected, atol=1e-4)
+    assert found.summary.speedup > 0
+    assert torch.equal(
+        loopwright.load(tmp_path / "run", module).eval()(torch.from_numpy(x)), torch.from_numpy(expected)
+    )

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from loopwright.operators import parse
+from loopwright.search.candidate import Candidate
+from loopwright.search.space import Choice, Limits, SearchSpace, choices
+from loopwright.transformations import TransformationSequence
+
+TEXT = "conv2d(co=16, ci=16, oh=8, ow=8, kh=3, kw=3)"
+LIMITS = Limits(steps=4, operators=12)
+
+
+def space(seed: int = 0) -> SearchSpace:
+    return SearchSpace.of({TEXT: ["a", "b"], TEXT[:-1] + ", stride=2)": ["c"]}, random.Random(seed), LIMITS)
+
+
+def test_operators_are_distinct_and_start_with_the_untouched_one() -> None:
+    found, drawn = choices(parse(TEXT), random.Random(0), LIMITS)
+    assert not found[0].sequence.steps
+    assert len({choice.key for choice in found}) == len(found) == LIMITS.operators
+    assert drawn.distinct == len(found) - 1
+    assert drawn.total >= drawn.distinct
+
+
+def test_operators_keep_the_least_share_of_the_work() -> None:
+    found, _ = choices(parse(TEXT), random.Random(1), Limits(operators=20, least_share=0.3))
+    assert all(choice.form.macs >= 0.3 * found[0].form.macs for choice in found)
+
+
+def test_drawing_ends_when_there_is_nothing_more_to_find() -> None:
+    found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50))
+    assert len(found) < 24
+    assert drawn.total == 50
+
+
+def test_spaces_and_draws_follow_from_the_seed() -> None:
+    texts = [[str(choice.sequence) for choice in own] for own in space().choices.values()]
+    assert texts == [[str(choice.sequence) for choice in own] for own in space().choices.values()]
+    draws = [[str(space().draw(random.Random(7))) for _ in range(3)] for _ in range(2)]
+    assert draws[0] == draws[1]
+
+
+def test_a_candidate_is_text_and_finds_its_operators_again() -> None:
+    own = space()
+    rng = random.Random(3)
+    for candidate in (own.draw(rng) for _ in range(20)):
+        chosen = own.chosen(candidate)
+        assert {layer: str(choice.sequence) for layer, choice in chosen.items()} == dict(candidate.sequences)
+        again = Candidate.of({layer: TransformationSequence.parse(text) for layer, text in candidate.sequences})
+        assert again == candidate
+        for layer, choice in chosen.items():
+            nest = parse(own.layers[layer]).nest()
+            assert Choice.of(nest, choice.sequence).key == choice.key
+
+
+def test_layers_of_one_workload_may_differ() -> None:
+    own, rng = space(), random.Random(0)
+    draws = [dict(own.draw(rng).sequences) for _ in range(20)]
+    assert any(draw.get("a") != draw.get("b") for draw in draws)
+
+
+def test_the_empty_candidate_is_the_original() -> None:
+    assert space().chosen(Candidate()) == {}
+    assert str(Candidate()) == "identity"
+
+
+@pytest.mark.parametrize("layer", ["a", "c"])
+def test_originals_are_untouched(layer: str) -> None:
+    assert not space().original(layer).sequence.steps
