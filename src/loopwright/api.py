@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,31 +69,46 @@ def optimize(
     folder = None if out is None else Path(out)
     if folder is not None:
         require_free(folder)
-    stages = Stages(progress or SilentProgress())
     hardware = targets.named(target)
-    with stages.stage("Trace"):
-        network = traced(model, example_input, seed)
-        stages.progress.traced(network)
-        minibatch = load_minibatch(data, images, seed, network.input_shape)
-    with Store.open(store or default_path()) as opened:
+    source = _source(model, example_input, seed)
+    minibatch = load_minibatch(data, images, seed, source.input_shape)
+    stages = Stages(progress or SilentProgress())
+    with ExitStack() as open_things:
+        opened = open_things.enter_context(Store.open(store or default_path()))
+        staged = None if folder is None else open_things.enter_context(new_folder(folder))
+        with stages.stage("Trace"):
+            network = _traced(source)
+            stages.progress.traced(network)
         outcome = run_search(network, minibatch, hardware, opened, Settings(configurations, seed), stages)
         inputs = RunInputs(command, datetime.now(UTC).isoformat(timespec="seconds"), __version__, target, seed)
         summary = summary_of(outcome, inputs, stages.seconds)
-    if folder is not None:
-        _write(folder, model if isinstance(model, str) else "", outcome, summary)
+        if staged is not None:
+            _write(staged, model if isinstance(model, str) else "", outcome, summary)
     return Optimized(outcome.module, outcome.compiled, summary, folder)
 
 
-def traced(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] | None = None, seed: int = 0) -> Network:
-    """The network of a name or module; `ArgumentError` where it has no convolution that can be transformed."""
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A module to be traced with an input of ``input_shape``."""
+
+    name: str
+    module: nn.Module
+    input_shape: tuple[int, ...]
+
+
+def _source(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] | None, seed: int) -> _Source:
     shape = tuple(example_input.shape if isinstance(example_input, torch.Tensor) else example_input or ())
-    if isinstance(model, nn.Module):
-        if not shape:
-            raise ArgumentError("a module needs an example input, as in optimize(module, torch.zeros(1, 3, 32, 32))")
-        network = trace(model, torch.zeros(shape))
-    else:
-        source = resolve(model, shape or None)
-        network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
+    if isinstance(model, str):
+        found = resolve(model, shape or None)
+        return _Source(found.name, found.build(seed), found.input_shape)
+    if not shape:
+        raise ArgumentError("a module needs an example input, as in optimize(module, torch.zeros(1, 3, 32, 32))")
+    return _Source(type(model).__name__, model, shape)
+
+
+def _traced(source: _Source) -> Network:
+    """The traced network; `ArgumentError` where it has no convolution that can be transformed."""
+    network = trace(source.module, torch.zeros(source.input_shape), source.name)
     if not network.transformable:
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
         raise ArgumentError(
@@ -101,15 +117,14 @@ def traced(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] |
     return network
 
 
-def _write(folder: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:
+def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:
     operators = {layer.name: str(layer.operator) for layer in outcome.network.transformable}
     layers = {
         layer: ChangedLayer(operators[layer], text) for layer, text in outcome.chosen.accepted.candidate.sequences
     }
-    with new_folder(folder) as staged:
-        save(staged, NetworkSpec(model, outcome.network.input_shape, layers), outcome.module)
-        write_report(summary, staged)
-        _require_same(outcome, load(staged, outcome.network.module))
+    save(staged, NetworkSpec(model, outcome.network.input_shape, layers), outcome.module)
+    write_report(summary, staged)
+    _require_same(outcome, load(staged, outcome.network.module))
 
 
 def _require_same(outcome: Outcome, loaded: nn.Module) -> None:

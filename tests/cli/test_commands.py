@@ -66,7 +66,7 @@ def test_transform_may_hold_sums_to_their_order(capsys):
     operator = "conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)"
     assert "dependences  legal" in output(capsys, "transform", "--operator", operator, "reorder(kh, co)")
     strict = output(capsys, "transform", "--strict", "--operator", operator, "reorder(kh, co)")
-    assert "dependences  illegal: reduction dependence is reversed: from instance (" in strict
+    assert "dependences  illegal: a reduction dependence is reversed; from instance (" in strict
 
 
 def test_transform_judges_a_layer_within_its_network(capsys, model):

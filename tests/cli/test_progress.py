@@ -40,8 +40,8 @@ def test_a_pipe_gets_few_plain_lines():
     with progress_on(used) as progress:
         watch(progress)
     lines = [line.split("] ", 1)[1] for line in written(used).splitlines()]
-    assert lines[:3] == ["Trace", "36 convolutions, 9 workloads", "Judge: 40"]
-    assert lines[3] == "Judge 4/40  drawn 4 > valid 4 > legal by structure 2"
+    assert lines[:2] == ["36 convolutions, 9 workloads", "Judge: 40"]
+    assert lines[2] == "Judge 4/40  drawn 4 > valid 4 > legal by structure 2"
     assert lines[-1] == "drawn 40 > valid 40 > legal by structure 20"
     assert len(lines) < 20
     assert "\x1b" not in written(used)

@@ -98,3 +98,72 @@ def test_a_module_from_python(tmp_path: Path) -> None:
     assert torch.equal(
         loopwright.load(tmp_path / "run", module).eval()(torch.from_numpy(x)), torch.from_numpy(expected)
     )
+
+
+UNTRACEABLE = """
+from torch import nn
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        if y.sum() > 0:
+            y = y * 2
+        return y.mean((2, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet35"], "unknown model 'resnet35'; known: densenet161, resnet18, resnet34"),
+        (["resnet34", "--target", "tpu"], "unknown target 'tpu'; known: cpu"),
+        (["nowhere.py:net", "--input", "1,3,8,8"], "there is no file nowhere.py"),
+        (["branching.py:Branching", "--input", "1,3,8,8"], "branching.py:11: if y.sum() > 0:"),
+        (["resnet34", "--data", "nowhere"], "data folder nowhere does not exist"),
+        (["resnet34", "--data", "."], "holds no .parquet file"),
+        (["resnet34", "--images", "513"], "there are only 512"),
+        (["resnet34", "--out", "file/inside"], "can't be made (Not a directory); name a folder that you may write to"),
+        (["resnet34", "--out", "held"], "already holds a run; name another folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "branching.py").write_text(UNTRACEABLE)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "network.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    out = [] if "--out" in arguments else ["--out", "new/run"]
+    assert run(["optimize", *arguments, *out, "--store", "store.sqlite"]) == 2
+    said = capfd.readouterr()
+    assert message in said.err
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+    left = {path.name for path in set(tmp_path.rglob("*")) - set(before)} - {"__pycache__"}
+    assert all(name.startswith(("store.sqlite", "branching.cpython")) for name in left)
+
+
+def test_an_interrupted_run_leaves_no_folder_and_can_be_run_again(
+    factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loopwright.search import run as search_run
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search_run, "measure", interrupt)
+        assert optimize(factory, tmp_path / "runs" / "first", tmp_path / "store.sqlite") == 130
+    assert not (tmp_path / "runs").exists()
+    assert optimize(factory, tmp_path / "runs" / "first", tmp_path / "store.sqlite") == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["first"]

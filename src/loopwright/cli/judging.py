@@ -45,7 +45,7 @@ class Judge:
         form = operator_form(nest)
         structure = StructureCheck.of(dataflow(network)).judge({layer: form})
         yield structure
-        if structure:
+        if structure.legal:
             yield self._fisher(network, layer, form)
 
     def _fisher(self, network: Network, layer: str, form: OperatorForm) -> Verdict:

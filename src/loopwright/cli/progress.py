@@ -91,7 +91,7 @@ class LiveProgress:
 
 
 class PlainProgress:
-    """A line when a stage begins, one for each tenth of it that is done, and one for each note. A context manager."""
+    """A line when a long stage begins, one for each tenth of it, and one for each note. A context manager."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -109,9 +109,10 @@ class PlainProgress:
             self._say(funnel_line(self._counts))
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Prints the stage and how much there is to do."""
+        """Prints the stage and how much there is to do, where that is known."""
         self._stage, self._total, self._done = name, total or 0, 0
-        self._say(name if total is None else f"{name}: {total}")
+        if total is not None:
+            self._say(f"{name}: {total}")
 
     def advance(self, n: int = 1) -> None:
         """Prints a line whenever another tenth of the stage is done."""

@@ -16,6 +16,3 @@ class Verdict:
     reason: str
     witness: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return self.legal

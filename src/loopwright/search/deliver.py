@@ -74,15 +74,30 @@ class NetworkSpec:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` to write to, which becomes ``out`` at the end, and is gone after any exception."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    """A folder beside ``out`` to write to, which becomes ``out`` at the end; after any exception nothing is left of it.
+
+    Raises `ArgumentError` where ``out`` can't be made.
+    """
+    missing = [parent for parent in out.parents if not parent.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ArgumentError(f"{out} can't be made ({error.strerror}); name a folder that you may write to") from error
     try:
         yield staged
         staged.chmod(0o755)
         staged.rename(out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Removes those of ``folders`` (inner ones first) that nothing was put into."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
