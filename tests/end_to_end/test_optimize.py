@@ -126,7 +126,7 @@ class Branching(nn.Module):
         (["resnet34", "--data", "nowhere"], "data folder nowhere does not exist"),
         (["resnet34", "--data", "."], "holds no .parquet file"),
         (["resnet34", "--images", "513"], "there are only 512"),
-        (["resnet34", "--out", "file/inside"], "can't be made (Not a directory); name a folder that you may write to"),
+        (["resnet34", "--out", "file/inside"], "can't be made (File exists); name a folder that you may write to"),
         (["resnet34", "--out", "held"], "already holds a run; name another folder"),
     ],
 )
