@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ TOLERANCE = 1e-3
 """Largest difference between a compiled network's output and PyTorch's, relative to the largest output."""
 
 NETWORK_ROUNDS = 31
+
+FINALISTS = 3
+"""How many of the timed candidates are compiled as networks; the fastest in one interleaved run is chosen."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +97,32 @@ def run_search(
     timed = _timed(space, accepted, latencies, settings.shortlist, stages)
     funnel.passed("timed", len(timed))
     unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
-    chosen = min([unchanged, *timed], key=lambda candidate: candidate.latency_ms)
-    funnel.passed("chosen", int(chosen is not unchanged))
     with stages.stage("Deliver"):
-        choices = space.chosen(chosen.accepted.candidate)
-        module = transformed(network, {layer: choice.form for layer, choice in choices.items()})
-        original = _compiled(network, network.module, space, {}, latencies, target)
-        compiled = _compiled(network, module, space, choices, latencies, target)
-        runners = [machine.runner(_images(network, minibatch)) for machine in (original, compiled)]
-        before, after = measure(runners, Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
+        build = partial(_Compiled.of, network, space, latencies, target)
+        original, *finalists = [build(candidate) for candidate in (unchanged, *_finalists(unchanged, timed))]
+        before, *after = _measured([original, *finalists], np.resize(minibatch.images, network.input_shape))
+        chosen, timing = _fastest([(original, before), *zip(finalists, after, strict=True)])
+    funnel.passed("chosen", int(chosen is not original))
     return Outcome(
-        network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen,
-        module, compiled, before, after,
+        network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen.candidate,
+        chosen.module, chosen.network, before, timing,
     )  # fmt: skip
+
+
+def _finalists(unchanged: Timed, timed: Sequence[Timed]) -> list[Timed]:
+    """The candidates with the lowest sums of latencies, among those below the original's."""
+    faster = [candidate for candidate in timed if candidate.latency_ms < unchanged.latency_ms]
+    return sorted(faster, key=lambda candidate: candidate.latency_ms)[:FINALISTS]
+
+
+def _measured(compiled: Sequence[_Compiled], images: np.ndarray) -> list[Measurement]:
+    """All networks in one interleaved run."""
+    runners = [candidate.network.runner(images) for candidate in compiled]
+    return measure(runners, Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
+
+
+def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compiled, Measurement]:
+    return min(measured, key=lambda pair: pair[1].median_ms)
 
 
 def _timed(
@@ -124,18 +141,29 @@ def _timed(
     return [Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)]
 
 
-def _compiled(
-    network: Network,
-    module: nn.Module,
-    space: SearchSpace,
-    choices: Mapping[str, Choice],
-    latencies: OperatorLatencies,
-    target: Target,
-) -> CompiledNetwork:
-    """The network compiled with the schedules that were timed, and checked against PyTorch."""
-    found = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
-    schedules = {layer: schedule for layer, schedule in found.items() if schedule is not None}
-    compiled = compile_network(network, module, target, schedules)
+@dataclass(frozen=True, eq=False)
+class _Compiled:
+    """A candidate as a PyTorch module, and the same compiled with the schedules that were timed."""
+
+    candidate: Timed
+    module: nn.Module
+    network: CompiledNetwork
+
+    @classmethod
+    def of(
+        cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Timed
+    ) -> _Compiled:
+        """Raises `LoopwrightError` if the two don't agree."""
+        choices = space.chosen(candidate.accepted.candidate)
+        module = transformed(network, {layer: choice.form for layer, choice in choices.items()})
+        found = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
+        schedules = {layer: schedule for layer, schedule in found.items() if schedule is not None}
+        compiled = compile_network(network, module, target, schedules)
+        _require_agreement(network, module, compiled)
+        return cls(candidate, module, compiled)
+
+
+def _require_agreement(network: Network, module: nn.Module, compiled: CompiledNetwork) -> None:
     images = np.random.default_rng(0).standard_normal(network.input_shape, dtype=np.float32)
     pairs = list(zip(_arrays(_evaluated(module, images)), _arrays(compiled(images)), strict=True))
     error = max(float(np.abs(want - got).max() / max(np.abs(want).max(), 1e-6)) for want, got in pairs)
@@ -144,7 +172,6 @@ def _compiled(
             f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
             f"{TOLERANCE:.0e} is expected); please report this with the command that you ran"
         )
-    return compiled
 
 
 def _evaluated(module: nn.Module, images: np.ndarray) -> object:
@@ -155,8 +182,3 @@ def _evaluated(module: nn.Module, images: np.ndarray) -> object:
 def _arrays(outputs: object) -> list[np.ndarray]:
     found = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return [np.asarray(output) for output in found]
-
-
-def _images(network: Network, minibatch: Minibatch) -> np.ndarray:
-    """As many images as the network was traced with, repeated if the minibatch has fewer."""
-    return np.resize(minibatch.images, network.input_shape)

@@ -159,7 +159,7 @@ class SearchSpace:
 
     def draw(self, rng: random.Random) -> Candidate:
         """A random configuration: a random share of the layers gets a random operator of its workload each."""
-        share = rng.uniform(0.25, 1.0)
+        share = rng.uniform(0.5, 1.0)
         picked = {
             layer: rng.choice(self.choices[workload]).sequence if rng.random() < share else TransformationSequence()
             for layer, workload in self.layers.items()
