@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 from rich.table import Table
 
@@ -39,3 +41,9 @@ def test_an_empty_run_prints():
 
 def test_the_last_line_states_the_measured_speedup():
     assert tables.speedup_line(example_run()).startswith("resnet34 is 2.79 times faster on cpu: 14.8 ms -> 5.30 ms")
+
+
+def test_a_run_that_changes_nothing_says_so():
+    run = example_run()
+    kept = replace(run, layers=tuple(replace(layer, sequence="identity") for layer in run.layers))
+    assert tables.speedup_line(kept) == "no legal candidate is faster than resnet34 on cpu (14.8 ms): it stays as it is"
