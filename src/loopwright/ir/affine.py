@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Terms = tuple[tuple["Atom", int], ...]
@@ -68,12 +69,16 @@ class Affine:
 
     def __add__(self, other: Affine | int) -> Affine:
         other = constant(other)
+        if not (self.terms and other.terms):
+            return Affine(self.terms or other.terms, self.constant + other.constant)
         return _collect((*self.terms, *other.terms), self.constant + other.constant)
 
     __radd__ = __add__
 
     def __mul__(self, factor: int) -> Affine:
-        return _collect(((atom, coefficient * factor) for atom, coefficient in self.terms), self.constant * factor)
+        if factor == 0:
+            return Affine()
+        return Affine(tuple((atom, coefficient * factor) for atom, coefficient in self.terms), self.constant * factor)
 
     __rmul__ = __mul__
 
@@ -146,17 +151,13 @@ class Affine:
 
     def simplify(self, extents: Mapping[str, int]) -> Affine:
         """An equal expression for ``0 <= v < extents[v]``: drops divisions and minima that the ranges decide."""
-        total = Affine((), self.constant)
+        plain = (term for term in self.terms if isinstance(term[0], Var) and extents.get(term[0].name) != 1)
+        total = Affine(tuple(plain), self.constant)
         for atom, coefficient in self.terms:
             if isinstance(atom, FloorDiv):
-                part = _divide(atom.numerator.simplify(extents), atom.divisor, extents)
+                total = total + _divide(atom.numerator.simplify(extents), atom.divisor, extents) * coefficient
             elif isinstance(atom, Minimum):
-                part = _bounded(atom.expression.simplify(extents), atom.bound, extents)
-            elif extents.get(atom.name) == 1:
-                part = Affine()
-            else:
-                part = Affine(((atom, 1),))
-            total = total + part * coefficient
+                total = total + _bounded(atom.expression.simplify(extents), atom.bound, extents) * coefficient
         return total
 
     def _rebuild(self, value: Callable[[str], Affine]) -> Affine:
@@ -197,8 +198,19 @@ def _collect(terms: Iterable[tuple[Atom, int]], constant: int) -> Affine:
     sums: dict[Atom, int] = {}
     for atom, coefficient in terms:
         sums[atom] = sums.get(atom, 0) + coefficient
-    kept = [(atom, coefficient) for atom, coefficient in sums.items() if coefficient]
-    return Affine(tuple(sorted(kept, key=lambda term: (-abs(term[1]), str(term[0])))), constant)
+    kept = [term for term in sums.items() if term[1]]
+    if len(kept) > 1:
+        kept.sort(key=_order)
+    return Affine(tuple(kept), constant)
+
+
+def _order(term: tuple[Atom, int]) -> tuple[int, str]:
+    return -abs(term[1]), _spelling(term[0])
+
+
+@lru_cache(maxsize=1 << 16)
+def _spelling(atom: Atom) -> str:
+    return str(atom)
 
 
 def _remainders(expression: Affine) -> tuple[Affine, list[tuple[Affine, int, int]]]:

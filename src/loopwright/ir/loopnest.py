@@ -13,9 +13,9 @@ The invariant (`loopwright.ir.verify`): the schedule is a bijection between the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from math import prod
 
 from loopwright.errors import ArgumentError, NotApplicableError
@@ -109,8 +109,14 @@ class Statement:
     index: Index
     position: Index
     piece: tuple[Condition, ...]
-    schedule: polyhedral.Relation = field(repr=False)
+    scheduled: Callable[[], polyhedral.Relation] = field(repr=False)
     lattice: Lattice = field(repr=False)
+
+    @cached_property
+    def schedule(self) -> polyhedral.Relation:
+        """From statement instances to loop points; composed step by step when it is first asked for, because a search
+        derives many nests whose index expressions alone it needs."""
+        return self.scheduled()
 
     @cached_property
     def extents(self) -> dict[str, int]:
@@ -299,9 +305,12 @@ def untransformed(computation: Computation) -> LoopNest:
             )
     loops = tuple(Loop(iterator.name, iterator.extent) for iterator in computation.iterators)
     identity = {loop.name: var(loop.name) for loop in loops}
+    lattice = Lattice.of(identity, computation.extents, computation.names)
+    statement = Statement("s0", computation, loops, identity, identity, (), cache(partial(_identity, loops)), lattice)
+    return LoopNest(computation, (statement,))
+
+
+def _identity(loops: tuple[Loop, ...]) -> polyhedral.Relation:
     names = polyhedral.names("i", len(loops))
     bounds = [(name, loop.extent) for name, loop in zip(names, loops, strict=True)]
-    schedule = polyhedral.function(bounds, [var(name) for name in names])
-    lattice = Lattice.of(identity, computation.extents, computation.names)
-    statement = Statement("s0", computation, loops, identity, identity, (), schedule, lattice)
-    return LoopNest(computation, (statement,))
+    return polyhedral.function(bounds, [var(name) for name in names])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from math import prod
 
@@ -86,7 +87,7 @@ def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retracti
             loop: expression.simplify(statement.extents).substitute(statement.position).simplify(iterators)
             for loop, expression in retraction.items()
         },
-        schedule=statement.schedule.apply_range(_relation(statement, loops, section)),
+        scheduled=cache(lambda: statement.schedule.apply_range(_relation(statement, loops, section))),
     )
 
 
