@@ -45,5 +45,5 @@ def random_operator(rng: random.Random) -> Operator:
 def integers(nest: LoopNest, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Small integer input and weight, for exact comparisons."""
     random_values = np.random.default_rng(seed)
-    shapes = nest.computation.input.shape, nest.computation.weight.shape
+    shapes = nest.computation.input.shape, nest.weight.shape
     return tuple(random_values.integers(-4, 5, shape) for shape in shapes)  # type: ignore[return-value]

@@ -31,7 +31,7 @@ TOLERANCE = 1e-4
 
 def numbers(nest: LoopNest, seed: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.random.default_rng(seed)
-    shapes = nest.computation.input.shape, nest.computation.weight.shape
+    shapes = nest.computation.input.shape, nest.weight.shape
     return tuple(values.standard_normal(shape, dtype=np.float32) for shape in shapes)  # type: ignore[return-value]
 
 

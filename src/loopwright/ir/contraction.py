@@ -11,7 +11,7 @@ for all ``0 <= d_k < dims[k].extent``, reads outside of ``x`` being zero. Points
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import prod
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, LatticeDim, Point, count_union, linear_map
-from loopwright.ir.loopnest import Case, LoopNest
+from loopwright.ir.loopnest import Case, LoopNest, Projection
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,49 @@ class Contraction:
         return prod(dim.extent for dim in self.dims)
 
     def weight_indices(self, shape: Point) -> np.ndarray:
-        """Row-major numbers, in the untransformed weight of ``shape``, of this contraction's dense weight."""
+        """Row-major numbers, in the untransformed weight of ``shape``, of this contraction's dense weight. Those of the
+        second version of the weights follow those of the first, and so on."""
         if self.origin is None:
             raise ValueError("this contraction was not derived from a nest, so its weights have no origin")
-        return self.origin.flat(shape)
+        versioned = len(self.origin.offset) > len(shape)
+        return self.origin.flat((1, *shape) if versioned else shape)
 
 
 @dataclass(frozen=True)
 class OperatorForm:
     """All that an operator computes on one image. Contractions add up where they write the same output. ``completion``
     (first case that holds; none: the output itself) fills the outputs that no contraction writes; its expressions are
-    over the output's axes without the batch, ``o0 o1 o2`` for channel, row and column."""
+    over the output's axes without the batch, ``o0 o1 o2`` for channel, row and column. Where outputs are a learned
+    projection, ``then`` is the form that makes them of this one's output."""
 
     input_shape: Point
     output_shape: Point
     contractions: tuple[Contraction, ...]
     completion: tuple[Case, ...] = ()
+    then: OperatorForm | None = None
+
+    @property
+    def stages(self) -> tuple[OperatorForm, ...]:
+        """The forms that run one after the other, each with nothing after it."""
+        return (self,) if self.then is None else (replace(self, then=None), *self.then.stages)
+
+    @property
+    def result_shape(self) -> Point:
+        """The shape of what the last stage gives."""
+        return self.stages[-1].output_shape
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return sum(contraction.macs for contraction in self.contractions)
+        """Multiply-accumulates for one image, all stages together."""
+        return sum(contraction.macs for form in self.stages for contraction in form.contractions)
 
     @property
     def parameters(self) -> int:
-        """Weights stored; those that several contractions read are counted once."""
+        """Weights stored, all stages together; those that several contractions read are counted once."""
+        return sum(form._own_parameters for form in self.stages)
+
+    @property
+    def _own_parameters(self) -> int:
         origins = [contraction.origin for contraction in self.contractions]
         known = [origin for origin in origins if origin is not None]
         return (
@@ -129,12 +147,56 @@ def operator_form(nest: LoopNest) -> OperatorForm:
         key=lambda contraction: (contraction.output_offset, contraction.input_offset, str(contraction.dims))
     )
     computation = nest.computation
-    return OperatorForm(
+    form = OperatorForm(
         _without_batch(nest, computation.input.shape),
         _without_batch(nest, computation.output.shape),
         tuple(contractions),
-        tuple(_case_without_batch(nest, case) for case in nest.completion),
+        _completion_without_batch(nest),
     )
+    return form if nest.projection is None else _projected(nest, form, nest.projection)
+
+
+def _projected(nest: LoopNest, form: OperatorForm, projection: Projection) -> OperatorForm:
+    """The form that gives the kept channels only, and the projection after it."""
+    kept = _Kept(nest.computation.channel_axis - int(_has_batch_axis(nest)), projection, form.output_shape)
+    contractions = tuple(kept.contraction(contraction) for contraction in form.contractions)
+    cases = [kept.case(case) for case in form.completion]
+    completion = tuple(case for case in cases if case.where or case.source != kept.identity)
+    return OperatorForm(form.input_shape, kept.shape, contractions, completion, operator_form(projection.nest))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Numbers the channels that a projection reads from 0 on; ``axis`` is theirs in an output of ``full`` shape."""
+
+    axis: int
+    projection: Projection
+    full: Point
+
+    @property
+    def shape(self) -> Point:
+        return (*self.full[: self.axis], self.projection.count, *self.full[self.axis + 1 :])
+
+    @property
+    def identity(self) -> tuple[Affine, ...]:
+        return tuple(var(f"o{k}") if extent > 1 else Affine() for k, extent in enumerate(self.shape))
+
+    def contraction(self, old: Contraction) -> Contraction:
+        dims = tuple(replace(dim, output=self._numbered(dim.output, 0)) for dim in old.dims)
+        return replace(old, dims=dims, output_offset=self._numbered(old.output_offset, self.projection.start))
+
+    def case(self, old: Case) -> Case:
+        channel = {f"o{self.axis}": var(f"o{self.axis}") * self.projection.step + self.projection.start}
+        extents = {f"o{k}": extent for k, extent in enumerate(self.shape)}
+        where = tuple((expression.substitute(channel).simplify(extents), bound) for expression, bound in old.where)
+        source = [expression.substitute(channel).simplify(extents) for expression in old.source]
+        number = (source[self.axis] - self.projection.start) // self.projection.step
+        source[self.axis] = number.simplify(extents)
+        return Case(where, tuple(source))
+
+    def _numbered(self, point: Point, start: int) -> Point:
+        number = (point[self.axis] - start) // self.projection.step
+        return (*point[: self.axis], number, *point[self.axis + 1 :])
 
 
 def _contraction(nest: LoopNest, lattice: Lattice) -> Contraction:
@@ -144,7 +206,7 @@ def _contraction(nest: LoopNest, lattice: Lattice) -> Contraction:
     order = sorted(moves, key=lambda pair: _ROLES.index(pair[0].role) * 1000 + _rank(pair[0]))
     start = dict(zip(nest.iterators, lattice.offset, strict=True)) | dict.fromkeys(_batch(nest), 0)
     input_offset, output_offset = (_without_batch(nest, tuple(e.evaluate(start) for e in a.index)) for a in accesses)
-    weight_offset = tuple(expression.evaluate(start) for expression in computation.weight.index)
+    weight_offset = tuple(expression.evaluate(start) for expression in nest.weight.index)
     origin = Lattice(weight_offset, tuple(LatticeDim(dim.extent, step) for dim, step in order if dim.in_weight))
     return Contraction(tuple(dim for dim, _ in order), input_offset, output_offset, origin)
 
@@ -159,7 +221,7 @@ def _dim(nest: LoopNest, dim: LatticeDim) -> tuple[Dim, Point]:
     read, written = (
         _without_batch(nest, linear_map(access.index, by)) for access in (computation.input, computation.output)
     )
-    weight = linear_map(computation.weight.index, by)
+    weight = linear_map(nest.weight.index, by)
     return Dim(dim.extent, read, written, any(weight)), weight
 
 
@@ -182,14 +244,17 @@ def _without_batch(nest: LoopNest, axes: Point) -> Point:
     return axes[1:] if _has_batch_axis(nest) else axes
 
 
-def _case_without_batch(nest: LoopNest, case: Case) -> Case:
-    """Expressions over ``o1 o2 ...`` become expressions over ``o0 o1 ...``."""
+def _completion_without_batch(nest: LoopNest) -> tuple[Case, ...]:
+    """The completion of the first image, over ``o0 o1 ...`` from the axis after the batch on; it is every image's."""
     if not _has_batch_axis(nest):
-        return case
-    shift = {f"o{axis}": var(f"o{axis - 1}") for axis in range(1, len(case.source))}
-    shifted = [(expression.substitute(shift), bound) for expression, bound in case.where if not _on_batch(expression)]
-    return Case(tuple(shifted), tuple(expression.substitute(shift) for expression in case.source[1:]))
-
-
-def _on_batch(expression: Affine) -> bool:
-    return expression.variables == {"o0"}
+        return nest.completion
+    axes = {f"o{axis}": var(f"o{axis - 1}") for axis in range(1, len(nest.computation.output.shape))}
+    first = {"o0": Affine(), **axes}
+    cases = []
+    for case in nest.completion:
+        where = [(expression.substitute(first), bound) for expression, bound in case.where]
+        fixed = [0 <= expression.constant < bound for expression, bound in where if not expression.terms]
+        if all(fixed):
+            source = tuple(expression.substitute(first) for expression in case.source[1:])
+            cases.append(Case(tuple(condition for condition in where if condition[0].terms), source))
+    return tuple(cases)

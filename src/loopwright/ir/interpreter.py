@@ -11,9 +11,10 @@ from loopwright.ir.affine import Affine
 from loopwright.ir.loopnest import Case, LoopNest, Statement
 
 
-def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The nest's output for an input ``x`` and the *original* operator's weight, of the shapes that its accesses state;
-    the dtype is theirs (integers give exact results). Reads outside of the input are zero."""
+def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray, projection: np.ndarray | None = None) -> np.ndarray:
+    """The nest's output for an input ``x`` and the *original* operator's weight, of the shapes that ``input`` and
+    ``nest.weight`` state; the dtype is theirs (integers give exact results). Reads outside of the input are zero.
+    ``projection`` (output channels, kept channels) is the weight of the nest's projection, where it has one."""
     computation = nest.computation
     output = np.zeros(computation.output.shape, np.result_type(x, weight))
     for statement in nest.statements:
@@ -21,16 +22,30 @@ def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
             read = _element(computation.input.index, instance)
             if all(0 <= k < extent for k, extent in zip(read, x.shape, strict=True)):
                 written = _element(computation.output.index, instance)
-                output[written] += x[read] * weight[_element(computation.weight.index, instance)]
-    return complete(nest, output)
+                output[written] += x[read] * weight[_element(nest.weight.index, instance)]
+    completed = complete(nest, output)
+    if nest.projection is None:
+        return completed
+    if projection is None:
+        raise ValueError("the nest ends in a learned projection; pass its weight")
+    return run(nest.projection.nest, kept(nest, completed), projection)
+
+
+def kept(nest: LoopNest, output: np.ndarray) -> np.ndarray:
+    """The channels of a completed output that the nest's projection reads."""
+    read = nest.projection
+    assert read is not None
+    channels = read.start + read.step * np.arange(read.count)
+    return output.take(channels, nest.computation.channel_axis)
 
 
 def instances(statement: Statement) -> Iterator[dict[str, int]]:
-    """The statement instances in the order in which they run, each as the values of the iterators."""
+    """The statement instances in the order in which they run, each as the values of the iterators and
+    the version of the weights."""
     names = list(statement.extents)
     for point in product(*(range(extent) for extent in statement.extents.values())):
         values = dict(zip(names, point, strict=True))
-        yield {iterator: expression.evaluate(values) for iterator, expression in statement.index.items()}
+        yield {iterator: expression.evaluate(values) for iterator, expression in statement.coordinates.items()}
 
 
 def complete(nest: LoopNest, written: np.ndarray) -> np.ndarray:

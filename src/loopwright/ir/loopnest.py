@@ -5,6 +5,7 @@ out among them and is immutable: a step gives a new nest that remembers its pare
 
 - ``schedule`` (isl) sends its statement instances to loop points, and its domain is its ``domain``;
 - ``index`` gives every iterator as an expression over the loops (from loop point to instance: what code executes);
+- ``version`` says which version of the weights a loop point reads (0, unless loops are untied);
 - ``position`` gives every loop as an expression over the iterators, total on the statement's ``piece``: instances that
   neural steps removed are sent to the loop point that stands in for them, which is the completion map of the outputs.
 
@@ -14,14 +15,17 @@ The invariant (`loopwright.ir.verify`): the schedule is a bijection between the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from math import prod
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
-from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, count_union, digits, join_all, merge_dims
+from loopwright.ir.lattice import Lattice, NotALatticeError, count_union, digits, join_all
+
+VERSION = "version"
+"""The axis of lattices and weights that tells apart the versions of the weights, where loops are untied."""
 
 Index = Mapping[str, Affine]
 Condition = tuple[Affine, int]  # 0 <= expression < bound
@@ -74,6 +78,11 @@ class Computation:
         return frozenset().union(*(expression.variables for expression in self.output.index))
 
     @cached_property
+    def weight_iterators(self) -> frozenset[str]:
+        """Iterators that address the weight."""
+        return frozenset().union(*(expression.variables for expression in self.weight.index))
+
+    @cached_property
     def channel_iterators(self) -> frozenset[str]:
         """Iterators that address the output's channels."""
         return self.output.index[self.channel_axis].variables
@@ -111,6 +120,7 @@ class Statement:
     piece: tuple[Condition, ...]
     scheduled: Callable[[], polyhedral.Relation] = field(repr=False)
     lattice: Lattice = field(repr=False)
+    version: Affine
 
     @cached_property
     def schedule(self) -> polyhedral.Relation:
@@ -121,6 +131,11 @@ class Statement:
     @cached_property
     def extents(self) -> dict[str, int]:
         return {loop.name: loop.extent for loop in self.loops}
+
+    @cached_property
+    def coordinates(self) -> Index:
+        """``index``, and the version of the weights beside it: what lattices are over."""
+        return {**self.index, VERSION: self.version}
 
     @property
     def holds_whole_batch(self) -> bool:
@@ -133,6 +148,11 @@ class Statement:
     def domain(self) -> polyhedral.Set:
         """The statement's instances over the computation's iterators."""
         return self.schedule.domain()
+
+    @property
+    def written(self) -> Lattice:
+        """The output elements that the instances write."""
+        return self.lattice.image(self.computation.output.index, (*self.computation.names, VERSION))
 
     @property
     def macs(self) -> int:
@@ -189,32 +209,60 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
+class Projection:
+    """A learned 1x1 convolution that makes all outputs from some: from the channels ``start + step*k``, ``k < count``.
+    ``nest`` computes it; its input has these channels, ``k`` being their number."""
+
+    start: int
+    step: int
+    count: int
+    nest: LoopNest
+
+
+@dataclass(frozen=True, eq=False)
 class LoopNest:
-    """Statements that run one after the other. ``parent`` and ``step`` (its text) say how the nest came about."""
+    """Statements that run one after the other. ``parent`` and ``step`` (its text) say how the nest came about. A
+    ``projection`` runs last, on the completed output."""
 
     computation: Computation
     statements: tuple[Statement, ...]
     parent: LoopNest | None = None
     step: str = ""
+    projection: Projection | None = None
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run, batch included."""
-        return sum(statement.macs for statement in self.statements)
+        """Multiply-accumulates of one run, batch and projection included."""
+        projected = self.projection.nest.macs if self.projection else 0
+        return sum(statement.macs for statement in self.statements) + projected
 
     @cached_property
     def parameters(self) -> int:
         """The number of weights that some instance reads."""
-        return count_union([self.weights_of(lattice) for lattice in self.lattices])
+        projected = self.projection.nest.parameters if self.projection else 0
+        return count_union([self.weights_of(lattice) for lattice in self.lattices]) + projected
+
+    @cached_property
+    def versions(self) -> int:
+        """How many versions of the weights there are; a number that no statement reads counts, too."""
+        return max(statement.lattice.ends[-1] for statement in self.statements)
+
+    @cached_property
+    def weight(self) -> Access:
+        """The weight that an instance reads; where there are several versions, they are its first axis."""
+        access = self.computation.weight
+        if self.versions == 1:
+            return access
+        return replace(access, shape=(self.versions, *access.shape), index=(var(VERSION), *access.index))
 
     def weights_of(self, lattice: Lattice) -> Lattice:
         """The weight elements, by their coordinates, that one of `lattices` reads."""
-        return lattice.image(self.computation.weight.index, self.iterators)
+        return lattice.image(self.weight.index, self.iterators)
 
     @property
     def iterators(self) -> tuple[str, ...]:
-        """The iterators of `lattices`: all but the batch."""
-        return tuple(it.name for it in self.computation.iterators if it.role != "batch")
+        """What `lattices` are over: the iterators but the batch, and the version of the weights."""
+        return (*(it.name for it in self.computation.iterators if it.role != "batch"), VERSION)
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -233,15 +281,20 @@ class LoopNest:
     def lattices(self) -> tuple[Lattice, ...]:
         """What is computed for one image, whatever the order and the names: the statements' domains without the batch,
         joined where one continues another."""
-        computation = self.computation
-        kept = [k for k, it in enumerate(computation.iterators) if it.role != "batch"]
-        batch = [k for k in range(len(computation.iterators)) if k not in kept]
-        if self.macs == prod(computation.extents.values()):
-            steps = [tuple(int(k == axis) for k in range(len(kept))) for axis in range(len(kept))]
-            dims = [LatticeDim(computation.iterators[k].extent, step) for k, step in zip(kept, steps, strict=True)]
-            return (Lattice((0,) * len(kept), merge_dims(dims)),)
+        if self._complete:
+            extents = {name: self.computation.extents.get(name, 1) for name in self.iterators}
+            return (Lattice.of({name: var(name) for name in extents}, extents, self.iterators),)
+        axes = (*self.computation.names, VERSION)
+        kept = [k for k, name in enumerate(axes) if name in self.iterators]
+        batch = [k for k in range(len(axes)) if k not in kept]
         first_image = [s.lattice for s in self.statements if not any(s.lattice.offset[k] for k in batch)]
         return tuple(join_all([lattice.project(kept) for lattice in first_image]))
+
+    @property
+    def _complete(self) -> bool:
+        """Whether every instance of the computation is there, and reads the only version of its weight."""
+        executed = sum(statement.macs for statement in self.statements)
+        return self.versions == 1 and executed == prod(self.computation.extents.values())
 
     @cached_property
     def completion(self) -> tuple[Case, ...]:
@@ -260,9 +313,8 @@ class LoopNest:
         return (*written, *cases)
 
     def _writes_all(self) -> bool:
-        output, names = self.computation.output, self.computation.names
-        written = [statement.lattice.image(output.index, names) for statement in self.statements]
-        return count_union(written) == prod(output.shape)
+        written = [statement.written for statement in self.statements]
+        return count_union(written) == prod(self.computation.output.shape)
 
     def _case(self, statement: Statement) -> Case:
         computation = self.computation
@@ -305,8 +357,9 @@ def untransformed(computation: Computation) -> LoopNest:
             )
     loops = tuple(Loop(iterator.name, iterator.extent) for iterator in computation.iterators)
     identity = {loop.name: var(loop.name) for loop in loops}
-    lattice = Lattice.of(identity, computation.extents, computation.names)
-    statement = Statement("s0", computation, loops, identity, identity, (), cache(partial(_identity, loops)), lattice)
+    lattice = Lattice.of({**identity, VERSION: Affine()}, computation.extents, (*computation.names, VERSION))
+    scheduled = cache(partial(_identity, loops))
+    statement = Statement("s0", computation, loops, identity, identity, (), scheduled, lattice, Affine())
     return LoopNest(computation, (statement,))
 
 

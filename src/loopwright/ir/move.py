@@ -7,7 +7,7 @@ loops as expressions over the old) and undoes the section. For a move the two ar
 restriction the section reaches only what is kept, and section after retraction is the completion map: it sends every
 dropped point to the kept one that stands in for it.
 
-`cut` is a move that gives pieces of one statement to several.
+`cut` is a move that gives pieces of one statement to several; `untie` changes no instance but what weights it reads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loopwright.errors import InvalidNestError, NotApplicableError
 from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, NotALatticeError
-from loopwright.ir.loopnest import Condition, Index, Loop, LoopNest, Statement
+from loopwright.ir.loopnest import VERSION, Condition, Index, Loop, LoopNest, Statement
 
 
 def move(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
@@ -67,11 +67,22 @@ def _interval(statement: Statement, name: str, start: int, end: int) -> Statemen
     return replace(carried, piece=(*statement.piece, inside), lattice=_lattice(carried))
 
 
+def untie(statement: Statement, name: str, first: int) -> Statement:
+    """The statement reading weights of its own in each iteration of loop ``name``, in versions numbered from ``first``.
+
+    This expands the weight as an array is expanded (Feautrier, "Array expansion", 1988): nothing moves.
+    """
+    known = statement.version - statement.lattice.offset[-1]
+    version = known * statement.loop(name).extent + var(name) + first
+    untied = replace(statement, version=version.simplify(statement.extents))
+    return replace(untied, lattice=_lattice(untied))
+
+
 def replace_statement(nest: LoopNest, old: Statement, new: Sequence[Statement], step: str) -> LoopNest:
     """The nest with ``new`` in place of ``old``, statements numbered afresh."""
     statements = [s for statement in nest.statements for s in (new if statement is old else (statement,))]
     named = tuple(replace(statement, name=f"s{k}") for k, statement in enumerate(statements))
-    return LoopNest(nest.computation, named, nest, step)
+    return replace(nest, statements=named, parent=nest, step=step)
 
 
 def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
@@ -87,6 +98,7 @@ def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retracti
             loop: expression.simplify(statement.extents).substitute(statement.position).simplify(iterators)
             for loop, expression in retraction.items()
         },
+        version=statement.version.substitute(section).simplify(extents),
         scheduled=cache(lambda: statement.schedule.apply_range(_relation(statement, loops, section))),
     )
 
@@ -101,7 +113,7 @@ def _relation(statement: Statement, loops: Sequence[Loop], section: Mapping[str,
 
 def _lattice(statement: Statement) -> Lattice:
     try:
-        return Lattice.of(statement.index, statement.extents, statement.computation.names)
+        return Lattice.of(statement.coordinates, statement.extents, (*statement.computation.names, VERSION))
     except NotALatticeError as error:
         raise NotApplicableError(
             f"what remains is no box of any loops, because a loop cuts across an iterator ({error}); "

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loopwright.ir.affine import Affine
-from loopwright.ir.loopnest import Access, Case, LoopNest, Statement
+from loopwright.ir.affine import Affine, var
+from loopwright.ir.loopnest import Access, Case, LoopNest, Projection, Statement
 
 
 def print_nest(nest: LoopNest) -> str:
     """The statements in order, and where outputs that none of them writes come from."""
-    lines = [line for statement in nest.statements for line in _statement_lines(statement)]
+    lines = [line for statement in nest.statements for line in _statement_lines(nest, statement)]
     lines += [f"completed: {_case(nest, case)}" for case in nest.completion]
+    if nest.projection is not None:
+        lines += [f"projected: {_kept(nest, nest.projection)}", print_nest(nest.projection.nest)]
     return "\n".join(lines)
 
 
-def _statement_lines(statement: Statement) -> Iterator[str]:
+def _kept(nest: LoopNest, projection: Projection) -> str:
+    channel = var("ci") * projection.step + projection.start
+    places = [f"o{k}" for k in range(len(nest.computation.output.shape))]
+    source = list(places)
+    source[nest.computation.channel_axis] = str(channel)
+    places[nest.computation.channel_axis] = "ci"
+    return f"kept[{', '.join(places)}] = output[{', '.join(source)}]"
+
+
+def _statement_lines(nest: LoopNest, statement: Statement) -> Iterator[str]:
     for depth, loop in enumerate(statement.loops):
         marks = [mark for mark in (loop.mark, statement.kind(loop.name)) if mark and mark != "parallel"]
         comment = f"  # {', '.join(marks)}" if marks else ""
         yield f"{'  ' * depth}for {loop.name} in {loop.extent}:{comment}"
     computation = statement.computation
     written, read, weight = (
-        _element(access, statement) for access in (computation.output, computation.input, computation.weight)
+        _element(access, statement) for access in (computation.output, computation.input, nest.weight)
     )
     yield f"{'  ' * len(statement.loops)}{statement.name}: {written} += {read} * {weight}"
 
 
 def _element(access: Access, statement: Statement) -> str:
-    index = [expression.substitute(statement.index).simplify(statement.extents) for expression in access.index]
+    index = [expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index]
     return f"{access.tensor}[{', '.join(map(str, index))}]"
 
 

@@ -42,7 +42,7 @@ def _lattice_set(statement: Statement) -> polyhedral.Set:
     digits = [(f"d{k}", dim.extent) for k, dim in enumerate(lattice.dims)]
     points = [
         sum((var(f"d{k}") * dim.step[axis] for k, dim in enumerate(lattice.dims)), Affine((), offset))
-        for axis, offset in enumerate(lattice.offset)
+        for axis, offset in enumerate(lattice.offset[:-1])
     ]
     return polyhedral.access([name for name, _ in digits], points).intersect_domain(polyhedral.box(digits)).range()
 

@@ -23,7 +23,7 @@ def literal_primfunc(nest: LoopNest) -> tirx.PrimFunc:
     computation = nest.computation
     buffers = {
         access.tensor: tirx.decl_buffer(access.shape, "float32", access.tensor)
-        for access in (computation.input, computation.weight, computation.output)
+        for access in (computation.input, nest.weight, computation.output)
     }
     parameters = list(buffers.values())
     output, shape = buffers[computation.output.tensor], computation.output.shape
@@ -31,26 +31,31 @@ def literal_primfunc(nest: LoopNest) -> tirx.PrimFunc:
     buffers[computation.output.tensor] = written
     body = [tirx.AllocBuffer(written)] if nest.completion else []
     body.append(_over(shape, lambda point: tirx.BufferStore(written, tirx.const(0.0, "float32"), point)))
-    body += [_loops(statement, buffers, {}) for statement in nest.statements]
+    body += [_loops(nest, statement, buffers, {}) for statement in nest.statements]
     if nest.completion:
         body.append(_over(shape, lambda point: _complete(nest.completion, written, output, point)))
     function = tirx.PrimFunc(parameters, sequence(body))
     return function.with_attr({"global_symbol": "main"})
 
 
-def _loops(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]) -> tirx.Stmt:
+def _loops(
+    nest: LoopNest, statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]
+) -> tirx.Stmt:
     if len(point) == len(statement.loops):
-        return _instance(statement, buffers, point)
+        return _instance(nest, statement, buffers, point)
     own = statement.loops[len(point)]
     variable = tirx.Var(own.name, "int32")
-    inner = _loops(statement, buffers, {**point, own.name: variable})
+    inner = _loops(nest, statement, buffers, {**point, own.name: variable})
     return tirx.For(variable, 0, own.extent, KINDS[own.mark], inner)
 
 
-def _instance(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]) -> tirx.Stmt:
+def _instance(
+    nest: LoopNest, statement: Statement, buffers: Mapping[str, tirx.Buffer], point: dict[str, Expression]
+) -> tirx.Stmt:
     computation = statement.computation
-    at = {access.tensor: _element(access, statement, point) for access in _accesses(statement)}
-    output, read, weight = (buffers[access.tensor] for access in _accesses(statement))
+    accesses = (computation.output, computation.input, nest.weight)
+    at = {access.tensor: _element(access, statement, point) for access in accesses}
+    output, read, weight = (buffers[access.tensor] for access in accesses)
     product = read[at[computation.input.tensor]] * weight[at[computation.weight.tensor]]
     written = at[computation.output.tensor]
     update = tirx.BufferStore(output, output[written] + product, written)
@@ -61,13 +66,8 @@ def _instance(statement: Statement, buffers: Mapping[str, tirx.Buffer], point: d
     return tirx.IfThenElse(tirx.all(*guards), update, None) if guards else update
 
 
-def _accesses(statement: Statement) -> tuple[Access, Access, Access]:
-    computation = statement.computation
-    return computation.output, computation.input, computation.weight
-
-
 def _element(access: Access, statement: Statement, point: Mapping[str, Expression]) -> list[Expression]:
-    index = [expression.substitute(statement.index).simplify(statement.extents) for expression in access.index]
+    index = [expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index]
     return [value(expression, point) for expression in index]
 
 

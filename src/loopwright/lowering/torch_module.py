@@ -33,14 +33,16 @@ class OperatorModule(nn.Module):
         self._pools = weight_pools(form, tuple(weight_shape))
         for number, pool in enumerate(self._pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
-        self.register_parameter("bias", nn.Parameter(torch.zeros(form.output_shape[0])) if bias else None)
+        self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(form.result_shape[0])) if bias else None)
         self._assembly = assemble(form)
         self._tables = self._register_tables()
 
     @classmethod
     def from_conv(cls, form: OperatorForm, conv: nn.Conv2d) -> OperatorModule:
         """The module with those weights of ``conv`` that the form still reads, each times the square root of the
-        original's fan-in over the new one, so that activations keep their variance (He et al., 2015)."""
+        original's fan-in over the new one, so that activations keep their variance (He et al., 2015). Versions of the
+        weights begin alike; a projection begins as repeating its channels."""
         module = cls(form, tuple(conv.weight.shape), conv.bias is not None)
         module.to(conv.weight.device, conv.weight.dtype)
         source = conv.weight.detach().reshape(-1)
@@ -48,7 +50,9 @@ class OperatorModule(nn.Module):
             for number, pool in enumerate(module._pools):
                 gain = sqrt(prod(conv.weight.shape[1:]) / module._fan_in(pool))
                 elements = torch.from_numpy(pool.elements).to(source.device)
-                module.get_parameter(f"weight_{number}").copy_(source[elements] * gain)
+                module.get_parameter(f"weight_{number}").copy_(source[elements % source.numel()] * gain)
+            if module.then is not None:
+                module.then._repeat_channels()
             if conv.bias is not None:
                 module.get_parameter("bias").copy_(conv.bias)
         return module.train(conv.training)
@@ -58,19 +62,30 @@ class OperatorModule(nn.Module):
         return {f"weight_{number}": pool.elements for number, pool in enumerate(self._pools)}
 
     def contraction_weights(self) -> list[Tensor]:
-        """The dense weight of every contraction, in the form's order."""
+        """The dense weight of every contraction, in the form's order, stage after stage."""
         weights: dict[int, Tensor] = {}
         for number, pool in enumerate(self._pools):
             stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
             for k, places in pool.members.items():
                 weights[k] = stored if places is None else stored[torch.from_numpy(places).to(stored.device)]
-        return [weights[k] for k in range(len(self._contractions))]
+        later = [] if self.then is None else self.then.contraction_weights()
+        return [*(weights[k] for k in range(len(self._contractions))), *later]
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = self.contraction_weights()
+        weights = self.contraction_weights()[: len(self._contractions)]
         results = [run(x, weight) for run, weight in zip(self._contractions, weights, strict=True)]
         output = self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
+        output = output if self.then is None else self.then(output)
         return output if self.bias is None else output + self.bias.view(1, -1, 1, 1)
+
+    def _repeat_channels(self) -> None:
+        """Sets a projection's weight (output channels, kept channels) so that output ``o`` is kept channel ``o mod
+        count``."""
+        weight = self.get_parameter("weight_0")
+        outputs = torch.arange(weight.shape[0], device=weight.device)
+        with torch.no_grad():
+            weight.zero_()
+            weight[outputs, outputs % weight.shape[1]] = 1
 
     def _selected(self, results: Sequence[Tensor], assembly: Assembly) -> Tensor:
         images = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -14,9 +13,10 @@ from loopwright.ir.lattice import Point
 
 @dataclass(frozen=True, eq=False)
 class WeightPool:
-    """Stored weights. ``elements`` are their row-major numbers in the untransformed weight: in the shape of the
-    contraction's dense weight where one contraction reads the pool, flat where several share it. ``members`` gives each
-    contraction that reads it the places of its dense weight in the pool, ``None`` for all in order."""
+    """Stored weights. ``elements`` are their row-major numbers in the untransformed weight, as
+    `Contraction.weight_indices` has them: in the shape of the contraction's dense weight where one contraction reads
+    the pool, flat where several share it. ``members`` gives each contraction that reads it the places of its dense
+    weight in the pool, ``None`` for all in order."""
 
     elements: np.ndarray
     members: Mapping[int, np.ndarray | None]
@@ -26,7 +26,7 @@ def weight_pools(form: OperatorForm, weight_shape: Point) -> tuple[WeightPool, .
     """The pools of an operator derived from one with a weight of ``weight_shape``; contractions whose weights overlap
     share one."""
     indices = [contraction.weight_indices(weight_shape) for contraction in form.contractions]
-    size = prod(weight_shape)
+    size = 1 + max(int(own.max()) for own in indices)
     return tuple(_pool(group, indices, size) for group in _overlapping(indices, size))
 
 

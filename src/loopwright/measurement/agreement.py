@@ -41,7 +41,7 @@ class Agreement:
         weights = tuple(weight.detach().numpy() for weight in module.contraction_weights())
         with torch.no_grad():
             output = module(torch.from_numpy(x)).numpy()
-        channels = form.output_shape[0]
+        channels = form.result_shape[0]
         scale = random.uniform(0.5, 1.5, channels).astype(np.float32) if epilogue.scale else None
         shift = random.standard_normal(channels, dtype=np.float32) if epilogue.shift else None
         residual = random.standard_normal(output.shape, dtype=np.float32) if epilogue.residual else None

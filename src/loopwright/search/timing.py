@@ -72,8 +72,8 @@ class OperatorLatencies:
 
     def _estimated(self, choice: Choice) -> float:
         if choice.key not in self._estimates:
-            first = variants(choice.form, self._target)[0]
-            self._estimates[choice.key] = estimated_cycles(choice.form, first, self._target)
+            stages = ((form, variants(form, self._target)[0]) for form in choice.form.stages)
+            self._estimates[choice.key] = sum(estimated_cycles(form, first, self._target) for form, first in stages)
         return self._estimates[choice.key]
 
     def _stored(self, choice: Choice) -> OperatorLatency | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
-from loopwright.ir.loopnest import Loop, Statement
+from loopwright.ir.loopnest import Loop, LoopNest, Statement
+from loopwright.ir.move import replace_statement
 from loopwright.text import Call
 
 
@@ -25,6 +26,11 @@ class Transformation(ABC):
     @abstractmethod
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         """The statement(s) that take its place; raises `NotApplicableError` where the step does not fit."""
+
+    def apply(self, nest: LoopNest, statement: Statement, step: str) -> LoopNest:
+        """The nest with ``statement``, one of its own, rewritten; ``step`` is the text to remember it by. To be
+        overridden by steps that concern more than the statement."""
+        return replace_statement(nest, statement, self.rewrite(statement), step)
 
     @classmethod
     @abstractmethod

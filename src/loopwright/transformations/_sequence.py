@@ -15,7 +15,6 @@ from functools import cache
 
 from loopwright.errors import ArgumentError, NotApplicableError, ParseError
 from loopwright.ir.loopnest import LoopNest
-from loopwright.ir.move import replace_statement
 from loopwright.ir.printer import print_nest
 from loopwright.registry import classes, unknown
 from loopwright.text import parse_call
@@ -62,7 +61,7 @@ class Step:
         for transformation in self.transformation.spelled_out(nest.statements[number]):
             statement = nest.statements[number]
             on = statement.name if len(nest.statements) > 1 else None
-            nest = replace_statement(nest, statement, transformation.rewrite(statement), str(Step(transformation, on)))
+            nest = transformation.apply(nest, statement, str(Step(transformation, on)))
         return nest
 
 

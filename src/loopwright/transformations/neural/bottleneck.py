@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import Affine, var
-from loopwright.ir.loopnest import Loop, Statement
+from loopwright.ir.loopnest import Loop, LoopNest, Statement
 from loopwright.ir.move import restrict
 from loopwright.transformations._base import (
     Transformation,
@@ -18,18 +18,20 @@ from loopwright.transformations._base import (
     require_factor,
     require_name,
 )
-from loopwright.transformations.neural.group import brought_outermost, restrictable
+from loopwright.transformations.neural.group import PROJECT, brought_outermost, completed, restrictable
 
 KEEP = ("prefix", "stride", "centre")
+COMPLETE = ("repeat", "nearest", PROJECT)
 
 
 @dataclass(frozen=True)
 class Bottleneck(Transformation):
-    """``bottleneck(l, B, keep=...)``: keeps 1/B of the outermost loop's iterations.
+    """``bottleneck(l, B, keep=..., complete=...)``: keeps 1/B of the outermost loop's iterations.
 
     Which ones: the first (``prefix``, the paper's; default for channels), every B-th (``stride``; default for rows and
     columns: the spatial bottleneck), or those in the middle (``centre``; default for kernel loops). Outputs that are
-    dropped repeat kept ones (channels) or take the nearest kept one (rows and columns).
+    dropped repeat kept ones (``repeat``; default for channels), take the nearest kept one (``nearest``; default for
+    rows and columns), or all outputs are learned from the kept channels (``project``, a 1x1 convolution).
 
     >>> from loopwright.transformations._example import show
     >>> show("bottleneck(co, 2)")
@@ -43,17 +45,24 @@ class Bottleneck(Transformation):
     loop: str
     factor: int
     keep: str | None = None
+    complete: str | None = None
 
     def __post_init__(self) -> None:
         require_name(self.loop, self.usage())
         require_factor(self.factor, self.usage())
         if self.keep is not None and self.keep not in KEEP:
             raise ArgumentError(f"{self.usage()}: keep={self.keep} is unknown; known: {', '.join(KEEP)}")
+        if self.complete is not None and self.complete not in COMPLETE:
+            raise ArgumentError(f"{self.usage()}: complete={self.complete} is unknown; known: {', '.join(COMPLETE)}")
 
     def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
         statement.loop(self.loop)
-        plain = replace(self, keep=None) if self.keep == default_keep(statement, self.loop) else self
-        return [*brought_outermost(statement, (self.loop,)), plain]
+        keep = None if self.keep == default_keep(statement, self.loop) else self.keep
+        complete = None if self.complete == default_complete(statement, self.loop) else self.complete
+        return [*brought_outermost(statement, (self.loop,)), replace(self, keep=keep, complete=complete)]
+
+    def apply(self, nest: LoopNest, statement: Statement, step: str) -> LoopNest:
+        return completed(super().apply(nest, statement, step), self.complete)
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         loop = statement.loop(self.loop)
@@ -64,12 +73,18 @@ class Bottleneck(Transformation):
         loops = [Loop(loop.name, size) if old is loop else old for old in statement.loops]
         keep = self.keep or default_keep(statement, loop.name)
         kept = _kept(keep, var(loop.name), self.factor, size)
-        stand_in = _nearest if is_spatial(statement, loop.name) else _repeat
+        complete = self.complete or default_complete(statement, loop.name)
+        if complete == PROJECT and not statement.addresses(loop.name) & statement.computation.channel_iterators:
+            raise NotApplicableError(
+                f"loop {loop.name!r} runs over no output channels, so it leaves nothing to project; leave out "
+                f"complete={PROJECT}"
+            )
+        stand_in = _nearest if complete == "nearest" else _repeat
         return [restrict(statement, loops, {loop.name: kept}, {loop.name: stand_in(keep, loop, self.factor)})]
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
-        """Every loop that may be cut down, by all its factors, in every way of keeping."""
+        """Every loop that may be cut down, by all its factors, in every way of keeping, with the default completion."""
         for loop in statement.loops:
             if restrictable(statement, loop):
                 default = default_keep(statement, loop.name)
@@ -90,6 +105,11 @@ def default_keep(statement: Statement, name: str) -> str:
         return "stride"
     roles = {statement.computation.role(iterator) for iterator in statement.addresses(name)}
     return "centre" if roles == {"kernel"} else "prefix"
+
+
+def default_complete(statement: Statement, name: str) -> str:
+    """``nearest`` for rows and columns, else ``repeat``."""
+    return "nearest" if is_spatial(statement, name) else "repeat"
 
 
 def _kept(keep: str, new: Affine, factor: int, size: int) -> Affine:

@@ -9,12 +9,12 @@ from typing import ClassVar, Self
 from loopwright.errors import NotApplicableError
 from loopwright.ir.loopnest import Statement
 from loopwright.transformations._base import Transformation, require_name
-from loopwright.transformations.neural.group import Group, restrictable
+from loopwright.transformations.neural.group import Group, require_completion, restrictable
 
 
 @dataclass(frozen=True)
 class Depthwise(Transformation):
-    """``depthwise(a, b)``: `group` by the extent that both loops have.
+    """``depthwise(a, b, complete=...)``: `group` by the extent that both loops have.
 
     >>> from loopwright.transformations._example import show
     >>> show("depthwise(co, ci)")
@@ -28,10 +28,12 @@ class Depthwise(Transformation):
     neural: ClassVar[bool] = True
     first: str
     second: str
+    complete: str | None = None
 
     def __post_init__(self) -> None:
         require_name(self.first, self.usage())
         require_name(self.second, self.usage())
+        require_completion(self.complete, self.usage())
 
     def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
         first, second = statement.loop(self.first), statement.loop(self.second)
@@ -40,7 +42,7 @@ class Depthwise(Transformation):
                 f"loops {first.name!r} ({first.extent}) and {second.name!r} ({second.extent}) must have equal extents "
                 f"of at least 2; use group(a, b, G) with a common factor"
             )
-        return Group(self.first, self.second, first.extent).spelled_out(statement)
+        return Group(self.first, self.second, first.extent, self.complete).spelled_out(statement)
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         for step in self.spelled_out(statement):

@@ -9,8 +9,9 @@ from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
-from loopwright.ir.loopnest import Loop, Statement
+from loopwright.ir.loopnest import Loop, LoopNest, Statement
 from loopwright.ir.move import require_restrictable, restrict
+from loopwright.ir.projection import project
 from loopwright.transformations._base import (
     Transformation,
     divisors,
@@ -22,13 +23,17 @@ from loopwright.transformations._base import (
 )
 from loopwright.transformations.program.reorder import Reorder
 
+PROJECT = "project"
+
 
 @dataclass(frozen=True)
 class Group(Transformation):
-    """``group(a, b, G)``: tiles the two outermost loops by ``G`` and keeps the instances whose tile numbers agree.
+    """``group(a, b, G, complete=...)``: tiles the two outermost loops by ``G`` and keeps the instances whose tile
+    numbers agree.
 
     Grouping (co, ci) is grouped convolution; other loops give other operators. An output that is dropped (both loops
-    parallel) takes the value at the same offset in the kept tile of the loop that addresses output channels.
+    parallel) takes the value at the same offset in the kept tile of the loop that addresses output channels; with
+    ``complete=project`` all outputs are learned from the channels computed (a 1x1 convolution, which joins the groups).
 
     >>> from loopwright.transformations._example import show
     >>> show("group(co, ci, 2)")
@@ -43,11 +48,13 @@ class Group(Transformation):
     first: str
     second: str
     factor: int
+    complete: str | None = None
 
     def __post_init__(self) -> None:
         require_name(self.first, self.usage())
         require_name(self.second, self.usage())
         require_factor(self.factor, self.usage())
+        require_completion(self.complete, self.usage())
         if self.first == self.second:
             raise ArgumentError(f"{self.usage()} needs two different loops, not {self.first!r} twice")
 
@@ -55,6 +62,9 @@ class Group(Transformation):
         for name in (self.first, self.second):
             statement.loop(name)
         return [*brought_outermost(statement, (self.first, self.second)), self]
+
+    def apply(self, nest: LoopNest, statement: Statement, step: str) -> LoopNest:
+        return completed(super().apply(nest, statement, step), self.complete)
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         first, second = statement.loop(self.first), statement.loop(self.second)
@@ -93,6 +103,17 @@ class Group(Transformation):
                 if first is not second:
                     common = divisors(gcd(first.extent, second.extent))
                     yield from (cls(first.name, second.name, factor) for factor in common)
+
+
+def require_completion(complete: object, usage: str) -> None:
+    """Raises `ArgumentError` unless the outputs that groups drop are completed by the groups or projected."""
+    if complete not in (None, PROJECT):
+        raise ArgumentError(f"{usage}: complete={complete} is unknown; known: {PROJECT}, or leave it out")
+
+
+def completed(nest: LoopNest, complete: str | None) -> LoopNest:
+    """The nest, with a learned projection where the last step asked for one."""
+    return project(nest) if complete == PROJECT else nest
 
 
 def brought_outermost(statement: Statement, names: Sequence[str]) -> list[Transformation]:
