@@ -19,9 +19,12 @@ from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.literal import literal_primfunc
 from loopwright.lowering.torch_module import OperatorModule
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.build import compile_function
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
+from loopwright.transformations import TransformationSequence
+from loopwright.transformations.recipes import applicable
 from tests.sampling import OPERATORS, random_nest
 
 SEQUENCES = 200
@@ -75,6 +78,35 @@ def test_all_lowerings_agree_with_the_interpreter(seed: int) -> None:
     assert error(by_module(form, x, weight), expected) < TOLERANCE, nest.steps
     assert error(by_literal_code(nest, x, weight), expected) < TOLERANCE, nest.steps
     assert error(by_kernel(form, x, weight), expected) < TOLERANCE, nest.steps
+
+
+RECIPE_NEST = parse("conv2d(co=32, ci=32, oh=8, ow=4, kh=3, kw=3)").nest()
+RECIPE_SEQUENCES = {recipe.label(factor): sequence for recipe, factor, sequence in applicable(RECIPE_NEST)}
+
+
+@pytest.mark.parametrize("label", RECIPE_SEQUENCES)
+def test_the_lowerings_of_recipes_agree(label: str) -> None:
+    """Against the PyTorch module: `tests/transformations/test_known_operators.py` has the interpreter."""
+    form = operator_form(RECIPE_SEQUENCES[label].apply(RECIPE_NEST))
+    target = cpu()
+    agreement = Agreement.of(form, 2, PLAIN, target)
+    kernel = build_kernel(form, 2, PLAIN, target)
+    assert agreement.error(kernel, compile_function(kernel.primfunc, target)) < TOLERANCE
+
+
+def test_a_module_with_versions_and_a_projection_means_what_the_interpreter_says() -> None:
+    sequence = "split(oh, 4) -> untie(oh_outer) -> bottleneck(co, 2, keep=stride, complete=project)"
+    nest = TransformationSequence.parse(sequence).apply(parse(OPERATORS[0]).nest())
+    x, weight = numbers(nest, 0)
+    assert nest.projection is not None
+    projection = numbers(nest.projection.nest, 1)[1]
+    module = OperatorModule(operator_form(nest), weight.shape)
+    module.weight_0.data = torch.from_numpy(weight.ravel()[module.origins()["weight_0"]])
+    assert module.then is not None
+    module.then.weight_0.data = torch.from_numpy(projection)
+    with torch.no_grad():
+        found = module(torch.from_numpy(x)).numpy()
+    assert error(found, run(nest, x, weight, projection)) < TOLERANCE
 
 
 def dropping_an_iteration(form: OperatorForm) -> OperatorForm:

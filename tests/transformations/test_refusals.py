@@ -32,6 +32,27 @@ NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
         ("fuse(co, ci) -> bottleneck(co_ci, 2)", "runs over outputs (co) and over a reduction (ci) at once; split it"),
         ("tile(oh: 2, rows: 2)", "s0 has no loop 'rows'"),
         (
+            "drop()",
+            "no other statement writes all the outputs of s0; drop a piece of a reduction (partition a reduction",
+        ),
+        ("partition(co, 4) -> on s1: drop()", "no other statement writes all the outputs of s1; drop a piece"),
+        ("partition(ci, 2) -> on s0: partition(n, 1) -> on s0: drop()", "s0 holds a part of the batch"),
+        ("untie(co)", "loop 'co' have weights of their own already, for it runs over co; untie a loop over rows or"),
+        ("untie(n)", "loop 'n' runs over the batch; a network must treat all images alike"),
+        (
+            "bottleneck(ci, 2, complete=project)",
+            "loop 'ci' runs over no output channels, so it leaves nothing to project; leave out complete=project",
+        ),
+        (
+            "bottleneck(co, 2, complete=project) -> group(co, ci, 2, complete=project)",
+            "the outputs are a learned projection already; say complete=project once",
+        ),
+        (
+            "partition(co, 2, 4) -> on s1: partition(co, 1) -> on s1: bottleneck(oh, 2) -> "
+            "on s0: bottleneck(co, 2) -> on s3: bottleneck(co, 4, complete=project)",
+            "a projection reads evenly spaced channels, and this nest writes 0, 2, 3, 4; leave complete=project to a",
+        ),
+        (
             "fuse(oh, ow) -> partition(oh_ow, 2)",
             "a loop cuts across an iterator (oh = (oh_ow + 2)//4, ow = (oh_ow + 2) % 4); take this step",
         ),

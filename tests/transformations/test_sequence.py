@@ -52,7 +52,10 @@ def test_separators_and_spaces_are_free() -> None:
         ("split(oh, 16) group(co, ci, 2)", "expected nothing more at character 15"),
         ("split oh", "expected '(' after 'split' at character 7"),
         ("split(oh, 1.5)", "expected ',' or ')' at character 12"),
-        ("bottleneck(ci)", "bottleneck(ci) does not fit bottleneck(loop, factor, keep=..., complete=...) at character 1"),
+        (
+            "bottleneck(ci)",
+            "bottleneck(ci) does not fit bottleneck(loop, factor, keep=..., complete=...) at character 1",
+        ),
         ("bottleneck(ci, 2, hold=prefix)", "does not fit bottleneck(loop, factor, keep=..., complete=...)"),
         ("bottleneck(ci, 2, keep=first)", "keep=first is unknown; known: prefix, stride, centre"),
         ("split(oh, 1)", "1 is no factor; an integer of at least 2 is needed"),

@@ -41,8 +41,8 @@ class Choice:
 @dataclass(frozen=True)
 class Limits:
     """How far drawing goes: sequences of at most ``steps`` steps, at most ``operators`` for a workload (the untouched
-    one first), each with at least ``least_share`` of the workload's multiply-accumulates, in at most ``attempts``
-    draws."""
+    one first), each with at least ``least_share`` of the workload's multiply-accumulates and no more parameters than
+    it has, in at most ``attempts`` draws."""
 
     steps: int = 5
     operators: int = 24
@@ -53,12 +53,14 @@ class Limits:
 @dataclass(frozen=True)
 class Drawn:
     """What became of the sequences drawn for a space: ``distinct`` gave a new operator, ``equal`` one that was there,
-    ``inapplicable`` did not fit their nest, ``small`` left less than the least share of the work."""
+    ``inapplicable`` did not fit their nest, ``small`` left less than the least share of the work, ``large`` had more
+    parameters than the original."""
 
     distinct: int = 0
     equal: int = 0
     inapplicable: int = 0
     small: int = 0
+    large: int = 0
 
     def __add__(self, other: Drawn) -> Drawn:
         return Drawn(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -70,7 +72,7 @@ class Drawn:
     def __str__(self) -> str:
         return (
             f"{self.total} sequences drawn: {self.distinct} distinct operators, {self.equal} equal to one of them, "
-            f"{self.small} too small, {self.inapplicable} not applicable"
+            f"{self.small} too small, {self.large} with more parameters, {self.inapplicable} not applicable"
         )
 
 
@@ -96,6 +98,7 @@ class _Pool:
         self.found = {identity.key: identity}
         self.drawn = Drawn()
         self._least = limits.least_share * identity.form.macs
+        self._most = identity.form.parameters
 
     @property
     def full(self) -> bool:
@@ -106,6 +109,8 @@ class _Pool:
         choice = Choice.of(self.nest, sequence)
         if choice.form.macs < self._least:
             self.drawn += Drawn(small=1)
+        elif choice.form.parameters > self._most:
+            self.drawn += Drawn(large=1)
         elif choice.key in self.found:
             self.drawn += Drawn(equal=1)
         else:
