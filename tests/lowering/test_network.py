@@ -133,6 +133,10 @@ def test_weights_are_those_of_the_given_module_not_of_the_trace():
         "bottleneck(co, 2)",
         "bottleneck(ci, 2)",
         "reorder(oh, ow, co, ci, kh, kw) -> bottleneck(oh, 2) -> reorder(ow, oh, co, ci, kh, kw) -> bottleneck(ow, 2)",
+        "split(oh, 3) -> untie(oh_outer)",
+        "bottleneck(co, 2, complete=project)",
+        "group(co, ci, 4, complete=project)",
+        "partition(ci, 4) -> on s0: drop()",
     ],
 )
 def test_transformed_network_equals_its_pytorch_module(sequence):
