@@ -3,18 +3,20 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from loopwright.cli.main import run
-from scripts.write_cli_docs import PAGE, page
+from scripts import write_cli_docs, write_recipe_docs
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-def test_the_page_of_the_command_line_is_up_to_date():
-    assert PAGE.read_text(encoding="utf-8") == page(), "run scripts/write_cli_docs.py"
+@pytest.mark.parametrize("script", [write_cli_docs, write_recipe_docs], ids=lambda script: script.PAGE.name)
+def test_generated_pages_are_up_to_date(script: ModuleType):
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), f"run {script.__name__}"
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)

@@ -196,8 +196,8 @@ _ALL = (
         "split -> int -> group -> int -> fuse",
         _spatial_group,
     ),
-    Recipe("untied_strips", "strips of rows with separate full weights", "(code's Seq3, with halo)", _untied_strips),
-    Recipe("isolated_strips", "the same, each strip padded with zeros", "(code's Seq3)", _isolated_strips),
+    Recipe("untied_strips", "strips of rows with separate full weights", "code: Seq3, with halo", _untied_strips),
+    Recipe("isolated_strips", "the same, each strip padded with zeros", "code: Seq3", _isolated_strips),
     Recipe(
         "unroll_group",
         "Sequence 2: 16 output channels in full, the rest grouped",
@@ -207,7 +207,7 @@ _ALL = (
     Recipe(
         "narrow_unroll_group",
         "the same, the grouped part without the first 16 input channels",
-        "(code's Seq2)",
+        "code: Seq2",
         _narrow_unroll_group,
     ),
     Recipe(
