@@ -119,9 +119,7 @@ def _traced(source: _Source) -> Network:
 
 def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:
     operators = {layer.name: str(layer.operator) for layer in outcome.network.transformable}
-    layers = {
-        layer: ChangedLayer(operators[layer], text) for layer, text in outcome.chosen.accepted.candidate.sequences
-    }
+    layers = {layer: ChangedLayer(operators[layer], str(choice.sequence)) for layer, choice in outcome.choices.items()}
     save(staged, NetworkSpec(model, outcome.network.input_shape, layers), outcome.module)
     write_report(summary, staged)
     _require_same(outcome, load(staged, outcome.network.module))

@@ -21,6 +21,8 @@ Reads = Iterator[tuple[fx.Node, np.ndarray]]
 
 SPLITS = frozenset({"chunk", "split", "split_with_sizes", "tensor_split"})
 DROPOUTS = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
+UNTAGGED = frozenset({"hardswish", "prelu", "relu6", "log_sigmoid", "rsub", "multiply", "divide", "subtract"})
+"""Pointwise operations that PyTorch does not tag so."""
 COPIES = frozenset({"clone", "contiguous", "detach", "to", "alias", "_to_copy"})
 
 
@@ -50,7 +52,7 @@ def _rule(node: fx.Node) -> Callable[[fx.Node, np.ndarray], Reads]:
 
 
 def _is_pointwise(node: fx.Node) -> bool:
-    return torch.Tag.pointwise in getattr(node.target, "tags", ())
+    return kind(node) in UNTAGGED or torch.Tag.pointwise in getattr(node.target, "tags", ())
 
 
 def _keeps_channels(node: fx.Node) -> bool:

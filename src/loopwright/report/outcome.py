@@ -56,7 +56,7 @@ def summary_of(outcome: Outcome, inputs: RunInputs, seconds: Mapping[str, float]
             for timed in outcome.timed
         ),
         stages=tuple(StageTime(name, taken) for name, taken in seconds.items()),
-        notes=outcome.compiled.notes,
+        notes=(*([outcome.saving] if outcome.saving else []), *outcome.compiled.notes),
     )
 
 
@@ -73,17 +73,16 @@ def _chosen_figures(outcome: Outcome) -> NetworkFigures:
 
 
 def _layers(outcome: Outcome) -> tuple[LayerFigures, ...]:
-    texts, choices = dict(outcome.chosen.accepted.candidate.sequences), outcome.choices
     images = outcome.network.input_shape[0]
     figures = []
     for layer in outcome.network.transformable:
         before = outcome.space.original(layer.name)
-        after = choices.get(layer.name, before)
+        after = outcome.choices.get(layer.name, before)
         figures.append(
             LayerFigures(
                 layer.name,
                 str(layer.operator),
-                texts.get(layer.name, "identity"),
+                str(after.sequence),
                 before.form.macs * images,
                 after.form.macs * images,
                 before.form.parameters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from loopwright.errors import LoopwrightError
+from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.timer import Measurement, Protocol, measure
@@ -21,6 +22,7 @@ from loopwright.models.network import Network
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
+from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.search.strategies.random import Accepted, search
@@ -58,7 +60,9 @@ class Timed:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All that a search found. ``original_timing`` and ``chosen_timing`` are of the compiled networks, interleaved."""
+    """All that a search found. ``choices`` holds the operator of every layer that is changed in what is delivered:
+    ``chosen`` without what nobody reads, on which ``saving`` is one line. ``original_timing`` and ``chosen_timing`` are
+    of the compiled networks, interleaved."""
 
     network: Network
     space: SearchSpace
@@ -68,15 +72,12 @@ class Outcome:
     original_score: float
     timed: tuple[Timed, ...]
     chosen: Timed
+    choices: Mapping[str, Choice]
+    saving: str
     module: nn.Module
     compiled: CompiledNetwork
     original_timing: Measurement
     chosen_timing: Measurement
-
-    @property
-    def choices(self) -> dict[str, Choice]:
-        """The operator of every changed layer."""
-        return self.space.chosen(self.chosen.accepted.candidate)
 
 
 def run_search(
@@ -97,15 +98,17 @@ def run_search(
     timed = _timed(space, accepted, latencies, settings.shortlist, stages)
     funnel.passed("timed", len(timed))
     unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
-    with stages.stage("Deliver"):
+    with stages.stage("Deliver") as progress:
         build = partial(_Compiled.of, network, space, latencies, target)
         original, *finalists = [build(candidate) for candidate in (unchanged, *_finalists(unchanged, timed))]
         before, *after = _measured([original, *finalists], np.resize(minibatch.images, network.input_shape))
         chosen, timing = _fastest([(original, before), *zip(finalists, after, strict=True)])
+        if chosen.saving:
+            progress.note(chosen.saving)
     funnel.passed("chosen", int(chosen is not original))
     return Outcome(
         network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen.candidate,
-        chosen.module, chosen.network, before, timing,
+        chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing,
     )  # fmt: skip
 
 
@@ -143,9 +146,12 @@ def _timed(
 
 @dataclass(frozen=True, eq=False)
 class _Compiled:
-    """A candidate as a PyTorch module, and the same compiled with the schedules that were timed."""
+    """A candidate without what nobody reads, as a PyTorch module, and the same compiled with the schedules that were
+    timed; with the weights of the module that was judged."""
 
     candidate: Timed
+    choices: Mapping[str, Choice]
+    saving: str
     module: nn.Module
     network: CompiledNetwork
 
@@ -154,13 +160,19 @@ class _Compiled:
         cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Timed
     ) -> _Compiled:
         """Raises `LoopwrightError` if the two don't agree."""
-        choices = space.chosen(candidate.accepted.candidate)
-        module = transformed(network, {layer: choice.form for layer, choice in choices.items()})
+        judged = space.chosen(candidate.accepted.candidate)
+        choices = shrunk(network, space, judged, latencies)
+        module = _module(network, choices)
+        inherit(module, _module(network, judged))
         found = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
         schedules = {layer: schedule for layer, schedule in found.items() if schedule is not None}
         compiled = compile_network(network, module, target, schedules)
         _require_agreement(network, module, compiled)
-        return cls(candidate, module, compiled)
+        return cls(candidate, choices, saving(space, judged, choices), module, compiled)
+
+
+def _module(network: Network, choices: Mapping[str, Choice]) -> nn.Module:
+    return transformed(network, {layer: choice.form for layer, choice in choices.items()})
 
 
 def _require_agreement(network: Network, module: nn.Module, compiled: CompiledNetwork) -> None:

@@ -1,0 +1,45 @@
+"""What is delivered of a judged candidate: the same network without what no layer of it reads any more.
+
+The verdict holds for both. They compute the same function with the same weights, and an output that nobody reads has no
+gradient, so it adds nothing to the Fisher Potential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from loopwright.models.liveness import without_dead
+from loopwright.models.network import Network
+from loopwright.operators import parse
+from loopwright.search.space import Choice, SearchSpace
+from loopwright.search.timing import OperatorLatencies
+
+
+def shrunk(
+    network: Network, space: SearchSpace, judged: Mapping[str, Choice], latencies: OperatorLatencies
+) -> dict[str, Choice]:
+    """The operators of all changed layers once the dead outputs are gone. A layer of which that makes no faster
+    operator stays as it was judged; so does the original network (``judged`` is empty)."""
+    if not judged:
+        return {}
+    sequences = without_dead(network, {layer: choice.sequence for layer, choice in judged.items()})
+    found = {}
+    for layer, sequence in sequences.items():
+        before = judged.get(layer) or space.original(layer)
+        if sequence != before.sequence:
+            after = Choice.of(parse(space.layers[layer]).nest(), sequence)
+            before = min(before, after, key=lambda choice: latencies.of(choice).latency_ms)
+        if before.sequence.steps:
+            found[layer] = before
+    return found
+
+
+def saving(space: SearchSpace, judged: Mapping[str, Choice], delivered: Mapping[str, Choice]) -> str:
+    """One line on the layers that were shrunk, and the multiply-accumulates for an image that they no longer do; empty
+    if there are none."""
+    before = {layer: judged.get(layer) or space.original(layer) for layer in delivered}
+    layers = [layer for layer, choice in delivered.items() if choice is not before[layer]]
+    macs = sum(before[layer].form.macs - delivered[layer].form.macs for layer in layers)
+    return (
+        f"liveness: {len(layers)} layers no longer compute what nobody reads ({macs:,} MACs an image)" if layers else ""
+    )
