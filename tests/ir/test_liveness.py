@@ -63,6 +63,8 @@ def test_statements_write_what_their_instances_write(seed: int) -> None:
         ("bottleneck(ci, 2, keep=stride)", [0, 3], [0, 2]),
         ("group(co, ci, 2) -> bottleneck(g, 2)", [2], [0, 1]),
         ("depthwise(co, ci)", [], []),
+        ("group(co, ci, 2) -> bottleneck(g, 2, complete=project)", [3], [0, 1]),
+        ("group(co, ci, 2) -> bottleneck(g, 2, complete=project)", [], []),
     ],
 )
 def test_known_operators(sequence: str, live: list[int], read: list[int]) -> None:

@@ -17,7 +17,9 @@ from loopwright.ir.loopnest import Statement
 
 
 def needed_outputs(form: OperatorForm, live: np.ndarray) -> np.ndarray:
-    """The output elements of which the values reach a live channel, as flags in the output's shape."""
+    """The elements of the first stage's output of which the values reach a live channel, as flags in its shape."""
+    for stage in reversed(form.stages[1:]):
+        live = channels_read(stage, live)
     needed = np.zeros(prod(form.output_shape), bool)
     needed[completion_table(form.completion, form.output_shape)[live]] = True
     return needed.reshape(form.output_shape)
@@ -34,18 +36,13 @@ def channels_read(form: OperatorForm, live: np.ndarray) -> np.ndarray:
 
 def outputs_of(statement: Statement) -> np.ndarray:
     """The output elements of one image that the statement writes, as flags in the output's shape without the batch."""
-    output = statement.computation.output
-    axes = [axis for axis, written in enumerate(output.index) if not _is_batch(statement, written.variables)]
-    shape = tuple(output.shape[axis] for axis in axes)
-    image = statement.lattice.image([output.index[axis] for axis in axes], statement.computation.names)
+    computation = statement.computation
+    batch = {iterator.name for iterator in computation.iterators if iterator.role == "batch"}
+    axes = [axis for axis, index in enumerate(computation.output.index) if not index.variables & batch]
+    shape = tuple(computation.output.shape[axis] for axis in axes)
     written = np.zeros(prod(shape), bool)
-    written[image.flat(shape)] = True
+    written[statement.written.project(axes).flat(shape)] = True
     return written.reshape(shape)
-
-
-def _is_batch(statement: Statement, iterators: frozenset[str]) -> bool:
-    roles = {statement.computation.role(iterator) for iterator in iterators}
-    return roles == {"batch"}
 
 
 def _channels_of(contraction: Contraction, needed: np.ndarray) -> np.ndarray:

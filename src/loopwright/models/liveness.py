@@ -83,7 +83,7 @@ def _untouched(operator: Operator) -> OperatorForm:
 
 def _fits(node: fx.Node, form: OperatorForm) -> bool:
     """Whether the form's first axes are the channels of the call's input and output."""
-    return shape(node)[1:] == form.output_shape and shape(node.all_input_nodes[0])[1:] == form.input_shape
+    return shape(node)[1:] == form.result_shape and shape(node.all_input_nodes[0])[1:] == form.input_shape
 
 
 def _none(layer: Layer) -> np.ndarray:

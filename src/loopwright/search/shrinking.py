@@ -39,7 +39,8 @@ def saving(space: SearchSpace, judged: Mapping[str, Choice], delivered: Mapping[
     if there are none."""
     before = {layer: judged.get(layer) or space.original(layer) for layer in delivered}
     layers = [layer for layer, choice in delivered.items() if choice is not before[layer]]
+    if not layers:
+        return ""
     macs = sum(before[layer].form.macs - delivered[layer].form.macs for layer in layers)
-    return (
-        f"liveness: {len(layers)} layers no longer compute what nobody reads ({macs:,} MACs an image)" if layers else ""
-    )
+    subject = "1 layer no longer computes" if len(layers) == 1 else f"{len(layers)} layers no longer compute"
+    return f"liveness: {subject} what nobody reads ({macs:,} MACs an image less)"

@@ -6,6 +6,8 @@
 bottleneck(co, 2)
 >>> print(dead_removed(nest, np.arange(8) % 4 == 0))
 bottleneck(co, 4, keep=stride)
+>>> print(dead_removed(nest, np.arange(8) % 4 < 2))
+split(co, 4) -> bottleneck(co_inner, 2)
 """
 
 from __future__ import annotations
@@ -17,66 +19,74 @@ import numpy as np
 from loopwright.errors import NotApplicableError
 from loopwright.ir.contraction import operator_form
 from loopwright.ir.liveness import needed_outputs, outputs_of
-from loopwright.ir.loopnest import LoopNest, Statement
-from loopwright.transformations._base import divisors
+from loopwright.ir.loopnest import Loop, LoopNest, Statement
+from loopwright.transformations._base import Transformation, divisors
 from loopwright.transformations._sequence import Step, TransformationSequence
 from loopwright.transformations.neural.bottleneck import KEEP, Bottleneck, default_keep
 from loopwright.transformations.neural.group import restrictable
+from loopwright.transformations.program.split import Split
 
 
 def dead_removed(nest: LoopNest, live: np.ndarray) -> TransformationSequence:
     """The steps after which ``nest`` computes less, but every ``live`` output channel (flags) as before.
 
     Of each statement as much is removed as `bottleneck` can remove without a needed output: all that is dead where the
-    live outputs are a first, a middle or every B-th part of a loop's iterations, otherwise a part of it or nothing.
+    live outputs are the first, the middle or every B-th of a loop's iterations, or of each run of them; otherwise a
+    part of it or nothing. A statement keeps at least one channel. A learned projection reads all that is computed, so
+    nothing is removed before one.
     """
-    if live.all():
+    if live.all() or nest.projection is not None:
         return TransformationSequence()
     needed = needed_outputs(operator_form(nest), live)
-    steps: list[Step] = []
+    sequence = TransformationSequence()
     for number in range(len(nest.statements)):
-        found = _step(nest, number, needed)
+        found = _steps(nest, number, needed)
         while found is not None:
-            step, nest = found
-            steps.append(step)
-            found = _step(nest, number, needed)
-    return TransformationSequence(tuple(steps))
+            nest, sequence = found.apply(nest), sequence + found
+            found = _steps(nest, number, needed)
+    return sequence
 
 
-def _step(nest: LoopNest, number: int, needed: np.ndarray) -> tuple[Step, LoopNest] | None:
-    """The step that removes most of a statement's dead instances and no other, and the nest after it."""
+def _steps(nest: LoopNest, number: int, needed: np.ndarray) -> TransformationSequence | None:
+    """The steps that remove most of a statement's dead instances and no other; ``None`` if none do."""
     statement = nest.statements[number]
     written = outputs_of(statement)
     kept = needed & written
-    if not kept.any():
-        return None
-    for bottleneck in _bottlenecks(statement, int(written.sum()) // int(kept.sum())):
-        step = Step(bottleneck, statement.name if len(nest.statements) > 1 else None)
+    for transformations in _removals(statement, int(written.sum()) // max(int(kept.sum()), 1)):
+        on = statement.name if len(nest.statements) > 1 else None
+        sequence = TransformationSequence(tuple(Step(transformation, on) for transformation in transformations))
         try:
-            after = step.apply(nest)
+            after = sequence.apply(nest)
         except NotApplicableError:
             continue
         if outputs_of(after.statements[number])[kept].all():
-            return step, after
+            return sequence
     return None
 
 
-def _bottlenecks(statement: Statement, most: int) -> Iterator[Bottleneck]:
-    """Those by at most ``most`` on loops that move the output's channels and no reduction, the largest first."""
-    channels = statement.computation.channel_iterators
-    loops = [
-        loop
-        for loop in statement.loops
-        if restrictable(statement, loop)
-        and statement.kind(loop.name) == "parallel"
-        and _moves(statement, loop.name, channels)
-    ]
-    for factor in range(most, 1, -1):
-        for loop in loops:
-            if factor in divisors(loop.extent):
-                default = default_keep(statement, loop.name)
-                yield from (Bottleneck(loop.name, factor, None if keep == default else keep) for keep in KEEP)
+def _removals(statement: Statement, most: int) -> Iterator[tuple[Transformation, ...]]:
+    """Bottlenecks by at most ``most`` that drop whole outputs, the largest first: of a loop, or of its inner part."""
+    loops = [loop for loop in statement.loops if _moves_channels_only(statement, loop)]
+    factors = {factor for loop in loops for factor in divisors(loop.extent) if factor <= most}
+    for factor in sorted(factors, reverse=True):
+        fitting = [loop for loop in loops if loop.extent % factor == 0]
+        for loop in fitting:
+            default = default_keep(statement, loop.name)
+            yield from ((Bottleneck(loop.name, factor, None if keep == default else keep),) for keep in KEEP)
+        for loop in fitting:
+            yield from _inner_removals(loop, factor)
 
 
-def _moves(statement: Statement, loop: str, iterators: frozenset[str]) -> bool:
-    return bool(statement.addresses(loop) & iterators)
+def _inner_removals(loop: Loop, factor: int) -> Iterator[tuple[Transformation, ...]]:
+    """The first or the middle of each run of iterations is kept; every B-th of each is every B-th of all."""
+    for run in divisors(loop.extent)[:-1]:
+        if run % factor == 0 and run > factor:
+            yield from (
+                (Split(loop.name, run), Bottleneck(f"{loop.name}_inner", factor, keep)) for keep in (None, "centre")
+            )
+
+
+def _moves_channels_only(statement: Statement, loop: Loop) -> bool:
+    """Whether each iteration of the loop makes outputs of its own, of channels of its own."""
+    channels = statement.addresses(loop.name) & statement.computation.channel_iterators
+    return bool(channels) and restrictable(statement, loop) and statement.kind(loop.name) == "parallel"

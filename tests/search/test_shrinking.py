@@ -1,0 +1,71 @@
+"""What is delivered of a judged candidate."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from loopwright.models.network import Network
+from loopwright.models.trace import trace
+from loopwright.search.shrinking import saving, shrunk
+from loopwright.search.space import Choice, Limits, SearchSpace
+from loopwright.transformations import TransformationSequence
+
+
+class ByWork:
+    """Latencies in proportion to the multiply-accumulates; ``slow`` operators can't be timed."""
+
+    def __init__(self, *slow: str):
+        self._slow = slow
+
+    def of(self, choice: Choice) -> SimpleNamespace:
+        return SimpleNamespace(latency_ms=inf if str(choice.sequence) in self._slow else choice.form.macs)
+
+
+@pytest.fixture
+def network() -> Network:
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3, padding=1)]
+    return trace(nn.Sequential(*layers), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.fixture
+def space(network: Network) -> SearchSpace:
+    return SearchSpace.of(network.workloads, random.Random(0), Limits(operators=1))
+
+
+def choice(network: Network, layer: str, text: str) -> Choice:
+    return Choice.of(network.layer(layer).operator.nest(), TransformationSequence.parse(text))
+
+
+def delivered(network: Network, space: SearchSpace, judged: dict[str, Choice], *slow: str) -> dict[str, str]:
+    found = shrunk(network, space, judged, ByWork(*slow))
+    return {layer: str(own.sequence) for layer, own in found.items()}
+
+
+def test_producers_lose_what_is_not_read(network: Network, space: SearchSpace) -> None:
+    judged = {"3": choice(network, "3", "bottleneck(ci, 2)")}
+    assert delivered(network, space, judged) == {"0": "bottleneck(co, 2)", "3": "bottleneck(ci, 2)"}
+    found = shrunk(network, space, judged, ByWork())
+    assert saving(space, judged, found) == (
+        f"liveness: 1 layer no longer computes what nobody reads ({4 * 27 * 64:,} MACs an image less)"
+    )
+
+
+def test_steps_are_added_to_the_layers_own(network: Network, space: SearchSpace) -> None:
+    judged = {"0": choice(network, "0", "bottleneck(ci, 3)"), "3": choice(network, "3", "bottleneck(ci, 4)")}
+    assert delivered(network, space, judged)["0"] == "bottleneck(ci, 3) -> bottleneck(co, 4)"
+
+
+def test_what_gets_no_faster_stays_as_it_was_judged(network: Network, space: SearchSpace) -> None:
+    judged = {"3": choice(network, "3", "bottleneck(ci, 2)")}
+    assert delivered(network, space, judged, "bottleneck(co, 2)") == {"3": "bottleneck(ci, 2)"}
+    assert saving(space, judged, judged) == ""
+
+
+def test_the_original_stays(network: Network, space: SearchSpace) -> None:
+    assert delivered(network, space, {}) == {}
