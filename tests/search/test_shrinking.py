@@ -10,11 +10,16 @@ import pytest
 import torch
 from torch import nn
 
+from loopwright.legality.proxies.fisher import convolutions, fisher_potential
+from loopwright.lowering.inheritance import inherit
+from loopwright.lowering.transformed import transformed
+from loopwright.models.images import load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.trace import trace
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.transformations import TransformationSequence
+from tests.legality.networks import SmallNet
 
 
 class ByWork:
@@ -69,3 +74,24 @@ def test_what_gets_no_faster_stays_as_it_was_judged(network: Network, space: Sea
 
 def test_the_original_stays(network: Network, space: SearchSpace) -> None:
     assert delivered(network, space, {}) == {}
+
+
+def test_the_verdict_holds_for_what_is_delivered() -> None:
+    """Equal outputs, and an equal Fisher Potential: dead outputs have no gradient."""
+    torch.manual_seed(0)
+    network = trace(SmallNet(), torch.zeros(1, 3, 16, 16))
+    space = SearchSpace.of(network.workloads, random.Random(0), Limits(operators=1))
+    judged = {layer: choice(network, layer, "bottleneck(ci, 2)") for layer in ("inner", "down")}
+    found = shrunk(network, space, judged, ByWork())
+    assert {layer for layer in found if found[layer] is not judged.get(layer)} == {"stem", "inner"}
+    before, after = (
+        transformed(network, {layer: own.form for layer, own in choices.items()}) for choices in (judged, found)
+    )
+    inherit(after, before)
+    images = load_minibatch(None, 8, 0, (1, 3, 16, 16))
+    layers = convolutions(network.module)
+    scores = [fisher_potential(module, layers, images).total for module in (before, after)]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
+    with torch.no_grad():
+        x = torch.randn(2, 3, 16, 16)
+        assert torch.allclose(before.eval()(x), after.eval()(x), atol=1e-5)

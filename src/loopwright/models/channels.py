@@ -39,7 +39,7 @@ def reads_all(node: fx.Node) -> Reads:
 
 def reads(node: fx.Node, live: np.ndarray) -> Reads:
     """Each input and which of its channels the ``live`` channels of the call's output are made of."""
-    return reads_all(node) if _writes_elsewhere(node) else _rule(node)(node, live)
+    return _rule(node)(node, live) if node.all_input_nodes and not _writes_elsewhere(node) else reads_all(node)
 
 
 def _rule(node: fx.Node) -> Callable[[fx.Node, np.ndarray], Reads]:
@@ -58,6 +58,8 @@ def _is_pointwise(node: fx.Node) -> bool:
 def _keeps_channels(node: fx.Node) -> bool:
     """Whether each channel of the output is made of the same channel of the first input."""
     name, axes = kind(node), len(shape(_operand(node)))
+    if axes < 2:
+        return False
     if name in ("permute", "transpose"):
         return _permutation(node, axes)[:2] == [0, 1]
     if name in ("mean", "sum", "amax", "amin"):
@@ -104,6 +106,9 @@ def _reshaped(node: fx.Node, live: np.ndarray) -> Reads:
 
 def _joined(node: fx.Node, live: np.ndarray) -> Reads:
     parts = argument(node, "tensors", ())
+    if any(len(shape(part)) != len(shape(node)) for part in parts):
+        yield from reads_all(node)
+        return
     if argument(node, "dim", 0) % len(shape(node)) != 1:
         yield from ((part, live) for part in parts)
         return
@@ -136,9 +141,10 @@ def _picked(node: fx.Node, live: np.ndarray) -> Reads:
 
 
 def _writes_elsewhere(node: fx.Node) -> bool:
-    """Whether an operation in place joins others into a tensor that is also known by another name: then it may be read
-    under that name."""
-    return _in_place(node) and len(node.all_input_nodes) > 1 and not _sole(_operand(node))
+    """Whether an operation in place brings more than its own elements to a tensor that is also known by another name:
+    then they may be read under that name."""
+    alone = len(node.all_input_nodes) == 1 and _is_pointwise(node)
+    return _in_place(node) and not alone and not _sole(_operand(node))
 
 
 def _sole(node: fx.Node) -> bool:

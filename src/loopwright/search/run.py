@@ -159,16 +159,16 @@ class _Compiled:
     def of(
         cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Timed
     ) -> _Compiled:
-        """Raises `LoopwrightError` if the two don't agree."""
-        judged = space.chosen(candidate.accepted.candidate)
-        choices = shrunk(network, space, judged, latencies)
-        module = _module(network, choices)
-        inherit(module, _module(network, judged))
+        """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
+        chosen = space.chosen(candidate.accepted.candidate)
+        choices = shrunk(network, space, chosen, latencies)
+        judged, module = _module(network, chosen), _module(network, choices)
+        inherit(module, judged)
         found = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
         schedules = {layer: schedule for layer, schedule in found.items() if schedule is not None}
         compiled = compile_network(network, module, target, schedules)
-        _require_agreement(network, module, compiled)
-        return cls(candidate, choices, saving(space, judged, choices), module, compiled)
+        _require_agreement(network, judged, compiled)
+        return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
 
 
 def _module(network: Network, choices: Mapping[str, Choice]) -> nn.Module:
