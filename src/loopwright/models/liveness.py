@@ -17,8 +17,7 @@ from torch import fx
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.ir.liveness import channels_read
 from loopwright.models.channels import channels, reads, reads_all
-from loopwright.models.network import Layer, Network
-from loopwright.models.reads import shape
+from loopwright.models.network import Network
 from loopwright.operators import Operator
 from loopwright.transformations import TransformationSequence
 from loopwright.transformations.shrinking import dead_removed
@@ -29,41 +28,35 @@ def without_dead(
 ) -> dict[str, TransformationSequence]:
     """Of every layer that is changed by ``sequences`` or shrinks by them, its sequence: the one given, and after it the
     steps that remove what nobody reads. In the network's order."""
-    nests = {
-        layer.name: sequences.get(layer.name, TransformationSequence()).apply(layer.operator.nest())
-        for layer in network.transformable
-        if layer.operator is not None
-    }
+    given = {layer.name: sequences.get(layer.name, TransformationSequence()) for layer in network.transformable}
+    nests = {name: sequence.apply(_operator(network, name).nest()) for name, sequence in given.items()}
     live = live_channels(network, {name: operator_form(nests[name]) for name in sequences})
-    whole = {
-        name: sequences.get(name, TransformationSequence()) + dead_removed(nests[name], live[name]) for name in nests
-    }
+    removed = {name: dead_removed(nests[name], flags) for name, flags in live.items()}
+    whole = {name: sequence + removed.get(name, TransformationSequence()) for name, sequence in given.items()}
     return {name: sequence for name, sequence in whole.items() if sequence.steps}
 
 
 def live_channels(network: Network, forms: Mapping[str, OperatorForm]) -> dict[str, np.ndarray]:
     """For each transformable layer, flags for those channels of its output that the network's outputs depend on;
-    ``forms`` gives the operators of the changed layers."""
-    layers = {layer.node: layer for layer in network.layers}
+    ``forms`` gives the operators of the changed layers. Layers of which the operator's first axis is not what the
+    traced graph counts as channels are left out."""
+    known = _forms_by_node(network, forms)
     live: dict[fx.Node, np.ndarray] = {}
     for node in reversed(network.program.graph.nodes):
-        for operand, read in _reads(node, live.get(node), layers, forms):
+        for operand, read in _reads(node, live.get(node), known.get(node.name)):
             live[operand] = live[operand] | read if operand in live else read
-    by_name = {node.name: flags for node, flags in live.items()}
-    return {layer.name: by_name.get(layer.node, _none(layer)) for layer in network.transformable}
+    found = {node.name: flags for node, flags in live.items()}
+    layers = [layer for layer in network.transformable if layer.node in known]
+    return {layer.name: found.get(layer.node, np.zeros(layer.output_shape[1], bool)) for layer in layers}
 
 
-def _reads(
-    node: fx.Node, live: np.ndarray | None, layers: Mapping[str, Layer], forms: Mapping[str, OperatorForm]
-) -> Iterator[tuple[fx.Node, np.ndarray]]:
+def _reads(node: fx.Node, live: np.ndarray | None, form: OperatorForm | None) -> Iterator[tuple[fx.Node, np.ndarray]]:
     if node.op == "output":
         return reads_all(node)
     if node.op != "call_function":
         return iter(())
     live = np.zeros(channels(node), bool) if live is None else live
-    layer = layers.get(node.name)
-    form = _form(layer, forms) if layer is not None else None
-    return reads(node, live) if form is None or not _fits(node, form) else _layer_reads(node, form, live)
+    return reads(node, live) if form is None else _layer_reads(node, form, live)
 
 
 def _layer_reads(node: fx.Node, form: OperatorForm, live: np.ndarray) -> Iterator[tuple[fx.Node, np.ndarray]]:
@@ -72,8 +65,15 @@ def _layer_reads(node: fx.Node, form: OperatorForm, live: np.ndarray) -> Iterato
     yield from ((other, np.ones(channels(other), bool)) for other in others)
 
 
-def _form(layer: Layer, forms: Mapping[str, OperatorForm]) -> OperatorForm | None:
-    return forms.get(layer.name) or (None if layer.operator is None else _untouched(layer.operator))
+def _forms_by_node(network: Network, forms: Mapping[str, OperatorForm]) -> dict[str, OperatorForm]:
+    """The forms of all layers that have an operator, where their first axes are the channels of input and output."""
+    operators = {layer: layer.operator for layer in network.layers if layer.operator is not None}
+    found = {layer: forms.get(layer.name) or _untouched(operator) for layer, operator in operators.items()}
+    return {
+        layer.node: form
+        for layer, form in found.items()
+        if layer.input_shape[1:] == form.input_shape and layer.output_shape[1:] == form.result_shape
+    }
 
 
 @lru_cache(maxsize=1024)
@@ -81,10 +81,7 @@ def _untouched(operator: Operator) -> OperatorForm:
     return operator_form(operator.nest())
 
 
-def _fits(node: fx.Node, form: OperatorForm) -> bool:
-    """Whether the form's first axes are the channels of the call's input and output."""
-    return shape(node)[1:] == form.result_shape and shape(node.all_input_nodes[0])[1:] == form.input_shape
-
-
-def _none(layer: Layer) -> np.ndarray:
-    return np.zeros(layer.output_shape[1], bool)
+def _operator(network: Network, name: str) -> Operator:
+    operator = network.transformable_layer(name).operator
+    assert operator is not None
+    return operator
