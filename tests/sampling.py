@@ -20,6 +20,16 @@ OPERATORS = (
     "conv2d(n=2, co=4, ci=4, oh=4, ow=4, kh=3, kw=3)",
     "conv2d(co=6, ci=3, oh=4, ow=2, kh=3, kw=1, dilation=2)",
     "conv2d(co=4, ci=4, oh=4, ow=2, kh=2, kw=2, stride=2x1, padding=0)",
+    "conv1d(co=4, ci=4, ow=8, kw=3, stride=2)",
+    "conv1d(n=2, co=8, ci=4, ow=6, kw=4, dilation=2, groups=2)",
+    "conv3d(co=4, ci=2, od=2, oh=4, ow=2, kd=3, kh=2, kw=2, stride=1x2x1)",
+    "conv3d(n=2, co=4, ci=4, od=4, oh=2, ow=2, kd=2, padding=0, groups=2)",
+    "conv_transpose2d(co=4, ci=4, oh=8, ow=8, kh=4, kw=4, stride=2)",
+    "conv_transpose2d(n=2, co=4, ci=2, oh=7, ow=4, kh=3, kw=3, stride=2x1, groups=2)",
+    "linear(co=8, ci=4, tokens=4)",
+    "linear(n=2, co=4, ci=8)",
+    "matmul(h=2, m=4, p=4, k=4)",
+    "matmul(n=2, h=4, m=2, p=6, k=4)",
 )
 
 

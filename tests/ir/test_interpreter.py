@@ -27,7 +27,7 @@ def convolution(operator, x: np.ndarray, weight: np.ndarray) -> np.ndarray:  # t
     return output
 
 
-@pytest.mark.parametrize("text", OPERATORS)
+@pytest.mark.parametrize("text", [text for text in OPERATORS if text.startswith("conv2d")])
 def test_untransformed_nests_are_convolutions(text: str) -> None:
     operator = parse(text)
     x, weight = integers(operator.nest(), 0)

@@ -114,6 +114,11 @@ class Affine:
         return frozenset().union(*(_atom_variables(atom) for atom, _ in self.terms))
 
     @property
+    def wrapped_variables(self) -> frozenset[str]:
+        """Names of the variables inside divisions and minima."""
+        return frozenset().union(*(_atom_variables(atom) for atom, _ in self.terms if not isinstance(atom, Var)))
+
+    @property
     def is_linear(self) -> bool:
         """True when no term is a division or a minimum."""
         return all(isinstance(atom, Var) for atom, _ in self.terms)

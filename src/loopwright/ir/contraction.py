@@ -24,7 +24,7 @@ from loopwright.ir.loopnest import Case, LoopNest, Projection
 
 @dataclass(frozen=True)
 class Dim:
-    """One loop of a contraction and its step along every axis of input and output (channel, row, column)."""
+    """One loop of a contraction and its step along every axis of input and output."""
 
     extent: int
     input: Point
@@ -82,14 +82,19 @@ class Contraction:
 class OperatorForm:
     """All that an operator computes on one image. Contractions add up where they write the same output. ``completion``
     (first case that holds; none: the output itself) fills the outputs that no contraction writes; its expressions are
-    over the output's axes without the batch, ``o0 o1 o2`` for channel, row and column. Where outputs are a learned
-    projection, ``then`` is the form that makes them of this one's output."""
+    over the output's axes without the batch, ``o0 o1 ...``. Where outputs are a learned projection, ``then`` is the
+    form that makes them of this one's output.
+
+    ``channel_axis`` is the axis of the channels in input and output. With ``two_inputs`` the weights are no parameters
+    but elements of a second input, which has the batch too (`loopwright.operators.matmul`)."""
 
     input_shape: Point
     output_shape: Point
     contractions: tuple[Contraction, ...]
     completion: tuple[Case, ...] = ()
     then: OperatorForm | None = None
+    channel_axis: int = field(default=0, repr=False)
+    two_inputs: bool = field(default=False, repr=False)
 
     @property
     def stages(self) -> tuple[OperatorForm, ...]:
@@ -109,7 +114,7 @@ class OperatorForm:
     @property
     def parameters(self) -> int:
         """Weights stored, all stages together; those that several contractions read are counted once."""
-        return sum(form._own_parameters for form in self.stages)
+        return sum(form._own_parameters for form in self.stages if not form.two_inputs)
 
     @property
     def _own_parameters(self) -> int:
@@ -152,17 +157,25 @@ def operator_form(nest: LoopNest) -> OperatorForm:
         _without_batch(nest, computation.output.shape),
         tuple(contractions),
         _completion_without_batch(nest),
+        channel_axis=computation.channel_axis - int(_has_batch_axis(nest)),
+        two_inputs=computation.two_inputs,
     )
-    return form if nest.projection is None else _projected(nest, form, nest.projection)
+    return form if nest.projection is None else _projected(form, nest.projection)
 
 
-def _projected(nest: LoopNest, form: OperatorForm, projection: Projection) -> OperatorForm:
+def _projected(form: OperatorForm, projection: Projection) -> OperatorForm:
     """The form that gives the kept channels only, and the projection after it."""
-    kept = _Kept(nest.computation.channel_axis - int(_has_batch_axis(nest)), projection, form.output_shape)
+    kept = _Kept(form.channel_axis, projection, form.output_shape)
     contractions = tuple(kept.contraction(contraction) for contraction in form.contractions)
     cases = [kept.case(case) for case in form.completion]
     completion = tuple(case for case in cases if case.where or case.source != kept.identity)
-    return OperatorForm(form.input_shape, kept.shape, contractions, completion, operator_form(projection.nest))
+    return replace(
+        form,
+        output_shape=kept.shape,
+        contractions=contractions,
+        completion=completion,
+        then=operator_form(projection.nest),
+    )
 
 
 @dataclass(frozen=True)
@@ -206,7 +219,7 @@ def _contraction(nest: LoopNest, lattice: Lattice) -> Contraction:
     order = sorted(moves, key=lambda pair: _ROLES.index(pair[0].role) * 1000 + _rank(pair[0]))
     start = dict(zip(nest.iterators, lattice.offset, strict=True)) | dict.fromkeys(_batch(nest), 0)
     input_offset, output_offset = (_without_batch(nest, tuple(e.evaluate(start) for e in a.index)) for a in accesses)
-    weight_offset = tuple(expression.evaluate(start) for expression in nest.weight.index)
+    weight_offset = tuple(expression.evaluate(start) for expression in nest.weight_index)
     origin = Lattice(weight_offset, tuple(LatticeDim(dim.extent, step) for dim, step in order if dim.in_weight))
     return Contraction(tuple(dim for dim, _ in order), input_offset, output_offset, origin)
 
@@ -221,7 +234,7 @@ def _dim(nest: LoopNest, dim: LatticeDim) -> tuple[Dim, Point]:
     read, written = (
         _without_batch(nest, linear_map(access.index, by)) for access in (computation.input, computation.output)
     )
-    weight = linear_map(nest.weight.index, by)
+    weight = linear_map(nest.weight_index, by)
     return Dim(dim.extent, read, written, any(weight)), weight
 
 

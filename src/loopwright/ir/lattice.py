@@ -73,7 +73,8 @@ class Lattice:
         return Lattice(tuple(self.offset[i] for i in kept), merge_dims([dim for dim in steps if any(dim.step)]))
 
     def image(self, index: Sequence[Affine], iterators: Sequence[str]) -> Lattice:
-        """The elements at linear expressions ``index`` over the iterators; directions that move none vanish."""
+        """The elements at expressions ``index`` over the iterators, linear along every direction; directions that move
+        none vanish."""
         start = dict(zip(iterators, self.offset, strict=True))
         steps = [
             LatticeDim(dim.extent, linear_map(index, dict(zip(iterators, dim.step, strict=True)))) for dim in self.dims
@@ -148,20 +149,22 @@ def join(first: Lattice, second: Lattice) -> Lattice | None:
     return None
 
 
-def join_all(lattices: Sequence[Lattice]) -> list[Lattice]:
-    """The lattices, which must not meet, joined for as long as two of them join."""
+def join_all(lattices: Sequence[Lattice], unlike: Sequence[int] = ()) -> list[Lattice]:
+    """The lattices, which must not meet, joined for as long as two of them join, though never along the iterators
+    ``unlike``."""
     pending = list(lattices)
-    pair = _joining(pending)
+    pair = _joining(pending, unlike)
     while pair is not None:
         first, second, union = pair
         pending = [lattice for lattice in pending if lattice is not first and lattice is not second] + [union]
-        pair = _joining(pending)
+        pair = _joining(pending, unlike)
     return sorted(pending, key=lambda lattice: (lattice.offset, str(lattice.dims)))
 
 
-def _joining(lattices: Sequence[Lattice]) -> tuple[Lattice, Lattice, Lattice] | None:
+def _joining(lattices: Sequence[Lattice], unlike: Sequence[int]) -> tuple[Lattice, Lattice, Lattice] | None:
     for first, second in permutations(lattices, 2):
-        union = join(first, second)
+        alike = all(first.offset[axis] == second.offset[axis] for axis in unlike)
+        union = join(first, second) if alike else None
         if union is not None:
             return first, second, union
     return None

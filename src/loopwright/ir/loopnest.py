@@ -54,7 +54,8 @@ class Computation:
     """``output[...] += input[...] * weight[...]`` for every instance; reads outside of the input are zero.
 
     ``text`` is the operator's text form. The first axis of input and output is the batch where an iterator has that
-    role; ``channel_axis`` counts the axes of the output.
+    role; ``channel_axis`` counts the axes of input and output. With ``two_inputs`` the weight is an input as well: it
+    has the batch too, and holds no parameters.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Computation:
     weight: Access
     output: Access
     channel_axis: int = 1
+    two_inputs: bool = False
 
     @cached_property
     def extents(self) -> dict[str, int]:
@@ -86,6 +88,12 @@ class Computation:
     def channel_iterators(self) -> frozenset[str]:
         """Iterators that address the output's channels."""
         return self.output.index[self.channel_axis].variables
+
+    @cached_property
+    def wrapped_iterators(self) -> frozenset[str]:
+        """Iterators inside a division of some access: along them the accesses do not move by equal steps."""
+        accesses = (self.input, self.weight, self.output)
+        return frozenset().union(*(e.wrapped_variables for access in accesses for e in access.index))
 
     def role(self, iterator: str) -> str:
         return next(it.role for it in self.iterators if it.name == iterator)
@@ -240,7 +248,8 @@ class LoopNest:
     def parameters(self) -> int:
         """The number of weights that some instance reads."""
         projected = self.projection.nest.parameters if self.projection else 0
-        return count_union([self.weights_of(lattice) for lattice in self.lattices]) + projected
+        own = () if self.computation.two_inputs else self.lattices
+        return count_union([self.weights_of(lattice) for lattice in own]) + projected
 
     @cached_property
     def versions(self) -> int:
@@ -255,9 +264,14 @@ class LoopNest:
             return access
         return replace(access, shape=(self.versions, *access.shape), index=(var(VERSION), *access.index))
 
+    @property
+    def weight_index(self) -> tuple[Affine, ...]:
+        """The element of `weight` that an instance reads, without the batch that a second input has."""
+        return self.weight.index[1:] if self.computation.two_inputs else self.weight.index
+
     def weights_of(self, lattice: Lattice) -> Lattice:
         """The weight elements, by their coordinates, that one of `lattices` reads."""
-        return lattice.image(self.weight.index, self.iterators)
+        return lattice.image(self.weight_index, self.iterators)
 
     @property
     def iterators(self) -> tuple[str, ...]:
@@ -280,7 +294,7 @@ class LoopNest:
     @cached_property
     def lattices(self) -> tuple[Lattice, ...]:
         """What is computed for one image, whatever the order and the names: the statements' domains without the batch,
-        joined where one continues another."""
+        joined where one continues another along iterators in which every access is linear."""
         if self._complete:
             extents = {name: self.computation.extents.get(name, 1) for name in self.iterators}
             return (Lattice.of({name: var(name) for name in extents}, extents, self.iterators),)
@@ -288,13 +302,16 @@ class LoopNest:
         kept = [k for k, name in enumerate(axes) if name in self.iterators]
         batch = [k for k in range(len(axes)) if k not in kept]
         first_image = [s.lattice for s in self.statements if not any(s.lattice.offset[k] for k in batch)]
-        return tuple(join_all([lattice.project(kept) for lattice in first_image]))
+        unlike = [axis for axis, name in enumerate(self.iterators) if name in self.computation.wrapped_iterators]
+        return tuple(join_all([lattice.project(kept) for lattice in first_image], unlike))
 
     @property
     def _complete(self) -> bool:
-        """Whether every instance of the computation is there, and reads the only version of its weight."""
+        """Whether every instance of the computation is there, and reads the only version of its weight, all of them
+        through linear accesses."""
         executed = sum(statement.macs for statement in self.statements)
-        return self.versions == 1 and executed == prod(self.computation.extents.values())
+        linear = not self.computation.wrapped_iterators
+        return linear and self.versions == 1 and executed == prod(self.computation.extents.values())
 
     @cached_property
     def completion(self) -> tuple[Case, ...]:

@@ -1,8 +1,8 @@
 """From an operator's form to one TIR function over blocked activations, and the weights packed for it.
 
-The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, one
-packed weight a contraction, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and
-``out``. Activations are stored as `loopwright.lowering.layout` says.
+The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, the
+packed weights, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``.
+Activations are images (`loopwright.lowering.axes`), stored as `loopwright.lowering.layout` says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import tirx
 
+from loopwright.errors import ArgumentError
 from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.axes import as_image
+from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import CpuKernel, PackedContraction, pack_contractions
@@ -27,50 +30,67 @@ __all__ = ["CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block"]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A TIR function and how its weights are packed."""
+    """A TIR function and how its weights are packed: ``parts`` says of which contraction of the form each is."""
 
     primfunc: tirx.PrimFunc
     contractions: tuple[PackedContraction, ...]
+    parts: tuple[Part, ...]
 
     @property
     def packed_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the packed weights, one a contraction."""
+        """Shapes of the packed weights."""
         return tuple(contraction.shape for contraction in self.contractions)
 
     def pack(self, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The contractions' dense weights (shape `Contraction.weight_shape`) in the order the function reads them."""
-        return [contraction.pack(weight) for contraction, weight in zip(self.contractions, weights, strict=True)]
+        """The dense weights (shape `Contraction.weight_shape`) of the form, in the order the function reads them."""
+        own = [part.weight_of(weights) for part in self.parts]
+        return [contraction.pack(weight) for contraction, weight in zip(self.contractions, own, strict=True)]
 
 
 def build_kernel(
     form: OperatorForm, n: int, epilogue: Epilogue, target: Target, schedule: CpuSchedule | None = None
 ) -> Kernel:
-    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest."""
-    stages = [_Stage.of(form, target, schedule), *(_Stage.of(later, target, None) for later in form.stages[1:])]
-    lanes = target.vector_lanes
-    x = tirx.decl_buffer(blocked_shape(n, form.input_shape, lanes), "float32", "x")
-    out = tirx.decl_buffer(blocked_shape(n, form.result_shape, lanes), "float32", "out")
+    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest.
+
+    Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
+    """
+    if form.two_inputs and n > 1:
+        raise ArgumentError(
+            f"a kernel of two inputs takes one image, not {n}; run it once for each, or count them in h"
+        )
+    stages = _stages(form, target, schedule)
+    lanes, read, written = target.vector_lanes, stages[0].form.input_shape, stages[-1].form.output_shape
+    x = tirx.decl_buffer(blocked_shape(n, read, lanes), "float32", "x")
+    out = tirx.decl_buffer(blocked_shape(n, written, lanes), "float32", "out")
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
     weights = [tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions)]
-    extra = epilogue_buffers(epilogue, n, form.result_shape, lanes)
+    extra = epilogue_buffers(epilogue, n, written, lanes)
+    parts = tuple(part for stage in stages for part in stage.parts)
     body = sequence(_chained(stages, n, x, weights, out, extra, lanes))
     primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
-    return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions)
+    return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """One form of a chain, and its schedule."""
+    """One form of a chain over (channel, row, column), and its schedule; ``parts`` number the chain's contractions."""
 
     form: OperatorForm
+    parts: tuple[Part, ...]
     schedule: CpuSchedule
     contractions: tuple[PackedContraction, ...]
 
-    @classmethod
-    def of(cls, form: OperatorForm, target: Target, schedule: CpuSchedule | None) -> _Stage:
-        alone = form.stages[0]
-        chosen = schedule or variants(alone, target)[0]
-        return cls(alone, chosen, pack_contractions(alone, chosen, target.vector_lanes))
+
+def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None) -> list[_Stage]:
+    """The stages of ``form``; ``schedule`` is the first one's."""
+    stages: list[_Stage] = []
+    first = 0
+    for own in form.stages:
+        image, parts = as_image(own, first)
+        chosen = schedule if schedule and not stages else variants(image, target)[0]
+        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, target.vector_lanes)))
+        first += len(own.contractions)
+    return stages
 
 
 def _chained(

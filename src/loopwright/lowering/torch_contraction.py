@@ -1,8 +1,11 @@
-"""One contraction in PyTorch: a grouped ``conv2d`` where the dims allow it, else a product over strided views."""
+"""One contraction in PyTorch: a grouped convolution where the dims allow it, else a product over strided views.
+
+Inputs have their channels first: (N, C, ...), with any number of axes behind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,24 +18,27 @@ from loopwright.ir.contraction import Contraction, Dim
 from loopwright.ir.lattice import Point
 
 Run = Callable[[Tensor, Tensor], Tensor]
-ROW, COLUMN = 1, 2
+CONVOLVE: dict[int, Callable[..., Tensor]] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
-def lower(contraction: Contraction, input_shape: Point) -> Run:
-    """A function of input (N, C, H, W) and dense weight that gives the compact result (N, pixel, group, out dims)."""
-    return Convolution.of(contraction, input_shape) or Strided.of(contraction, input_shape)
+def lower(contraction: Contraction, input_shape: Point, *, batched: bool = False) -> Run:
+    """A function of input (N, C, ...) and dense weight that gives the compact result (N, pixel, group, out dims);
+    ``batched`` weights, one for each image, have the batch as their first axis."""
+    convolution = None if batched else Convolution.of(contraction, input_shape)
+    return convolution or Strided.of(contraction, input_shape)
 
 
 @dataclass(frozen=True)
 class Window:
-    """The input rows (or columns) that a contraction reads along one axis: where they start, how far outputs and taps
-    step, and how many there are of each."""
+    """The input positions that a contraction reads along one axis: where they start, how far outputs and taps step, how
+    many there are of each, and whether the taps run ``backwards``, the first of them behind the others."""
 
     start: int
     outputs: int
     stride: int
     taps: int
     dilation: int
+    backwards: bool = False
 
     @property
     def span(self) -> int:
@@ -43,7 +49,7 @@ class Window:
         return -self.start, self.start + self.span - size
 
     def symmetric(self, size: int) -> bool:
-        """Whether ``conv2d`` can pad by itself: as much before as after, and no output too many."""
+        """Whether PyTorch's convolution can pad by itself: as much before as after, and no output too many."""
         before, after = self.padding(size)
         return before >= 0 and after <= before and self.stride > before - after
 
@@ -54,20 +60,19 @@ class Convolution:
 
     contraction: Contraction
     input_shape: Point
-    rows: Window
-    columns: Window
+    windows: tuple[Window, ...]  # for every axis behind the channels
     channels: tuple[tuple[int, ...], ...]  # for every group
-    offsets: tuple[tuple[int, int], ...]  # for every group: rows and columns by which its window is shifted
+    offsets: tuple[Point, ...]  # for every group: by how much its windows are shifted
 
     @classmethod
     def of(cls, contraction: Contraction, input_shape: Point) -> Convolution | None:
         """``None`` when the dims don't make a convolution."""
         pixel, reduce = contraction.of("pixel"), contraction.of("reduce")
-        windows = [_window(contraction, axis) for axis in (ROW, COLUMN)]
+        windows = [_window(contraction, axis) for axis in range(1, len(input_shape))]
         plain = all(_axis(dim.input) is not None and _axis(dim.output) == _axis(dim.input) for dim in pixel)
-        if None in windows or not plain or any(_axis(dim.input) is None for dim in reduce):
+        if len(windows) not in CONVOLVE or not plain or any(_axis(dim.input) is None for dim in reduce):
             return None
-        if any(_axis(dim.input) == 0 for dim in pixel):
+        if any(_axis(dim.input) == 0 or min(dim.input) < 0 for dim in pixel):
             return None
         taps = [_axis(dim.input) for dim in reduce]
         if taps != sorted(taps):  # type: ignore[type-var]
@@ -82,32 +87,38 @@ class Convolution:
             )
             for start in starts
         )
-        shifts = tuple(tuple(start[a] - contraction.input_offset[a] for a in (ROW, COLUMN)) for start in starts)
-        return cls(contraction, input_shape, windows[0], windows[1], channels, shifts)  # type: ignore[arg-type]
+        shifts = tuple(
+            tuple(a - b for a, b in zip(start[1:], contraction.input_offset[1:], strict=True)) for start in starts
+        )
+        known = tuple(window for window in windows if window is not None)
+        return cls(contraction, input_shape, known, channels, shifts) if len(known) == len(windows) else None
 
     def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         groups, channels = len(self.channels), len(self.channels[0])
-        kernel = weight.reshape(-1, channels, self.rows.taps, self.columns.taps)
-        strides, dilations = (self.rows.stride, self.columns.stride), (self.rows.dilation, self.columns.dilation)
+        kernel = weight.reshape(-1, channels, *(window.taps for window in self.windows))
+        backwards = [2 + axis for axis, window in enumerate(self.windows) if window.backwards]
+        kernel = kernel.flip(backwards) if backwards else kernel
+        strides, dilations = zip(*((window.stride, window.dilation) for window in self.windows), strict=True)
         view, padding = self._read(x)
-        result = functional.conv2d(view, kernel, None, strides, padding, dilations, groups)
-        return self._compact(result[:, :, : self.rows.outputs, : self.columns.outputs])
+        result = CONVOLVE[len(self.windows)](view, kernel, None, strides, padding, dilations, groups)
+        for axis, window in enumerate(self.windows):
+            result = result.narrow(2 + axis, 0, window.outputs)
+        return self._compact(result)
 
-    def _read(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _read(self, x: Tensor) -> tuple[Tensor, Point]:
         """The channels and windows of all groups, side by side along the channels, and the padding left to do."""
-        sizes = self.input_shape[ROW], self.input_shape[COLUMN]
-        windows = self.rows, self.columns
+        nothing = (0,) * len(self.windows)
         if not any(any(offset) for offset in self.offsets):
             flat = [channel for own in self.channels for channel in own]
             view = x if flat == list(range(x.shape[1])) else _channels(x, flat)
-            if all(window.symmetric(size) for window, size in zip(windows, sizes, strict=True)):
-                return view, (-self.rows.start, -self.columns.start)
-            return _framed(view, self.rows, self.columns, (0, 0)), (0, 0)
+            if all(window.symmetric(size) for window, size in zip(self.windows, self.input_shape[1:], strict=True)):
+                return view, tuple(-window.start for window in self.windows)
+            return _framed(view, self.windows, nothing), nothing
         shifted = [
-            _framed(_channels(x, list(own)), self.rows, self.columns, offset)
+            _framed(_channels(x, list(own)), self.windows, offset)
             for own, offset in zip(self.channels, self.offsets, strict=True)
         ]
-        return torch.cat(shifted, 1), (0, 0)
+        return torch.cat(shifted, 1), nothing
 
     def _compact(self, result: Tensor) -> Tensor:
         """(N, group and out dims, rows, columns) to the order of the compact dims: pixels first."""
@@ -119,21 +130,25 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Strided:
-    """A product over strided views of the padded input: any dims."""
+    """A product over strided views of the padded input: any dims. The weight may differ from image to image, with the
+    batch as its first axis."""
 
     contraction: Contraction
-    padding: tuple[int, ...]  # for torch.nn.functional.pad, columns first
-    start: Point
+    padding: tuple[int, ...]  # for torch.nn.functional.pad, last axis first
+    start: Point  # the first element read, along every axis
 
     @classmethod
     def of(cls, contraction: Contraction, input_shape: Point) -> Strided:
-        reads = contraction.of("pixel", "group", "reduce")
-        low = contraction.input_offset
-        high = tuple(low[axis] + sum((dim.extent - 1) * dim.input[axis] for dim in reads) for axis in range(len(low)))
+        low, high = list(contraction.input_offset), list(contraction.input_offset)
+        for dim in contraction.of("pixel", "group", "reduce"):
+            for axis, step in enumerate(dim.input):
+                low[axis] += min(0, (dim.extent - 1) * step)
+                high[axis] += max(0, (dim.extent - 1) * step)
         before = [max(0, -first) for first in low]
         after = [max(0, last + 1 - size) for last, size in zip(high, input_shape, strict=True)]
         padding = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
-        return cls(contraction, tuple(padding), tuple(first + add for first, add in zip(low, before, strict=True)))
+        start = zip(contraction.input_offset, before, strict=True)
+        return cls(contraction, tuple(padding), tuple(first + add for first, add in start))
 
     def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         padded = functional.pad(x, self.padding).contiguous()
@@ -142,10 +157,16 @@ class Strided:
         reads = [*group, *pixel, *reduce]
         steps = [sum(by * stride for by, stride in zip(dim.input, strides, strict=True)) for dim in reads]
         start = sum(at * stride for at, stride in zip(self.start, strides, strict=True))
-        view = padded.as_strided([x.shape[0], *(dim.extent for dim in reads)], [batch, *steps], start)
-        sizes = [prod(dim.extent for dim in dims) for dims in (group, pixel, reduce, out)]
+        first = start + sum((dim.extent - 1) * min(0, step) for dim, step in zip(reads, steps, strict=True))
+        view = padded.as_strided([x.shape[0], *(dim.extent for dim in reads)], [batch, *map(abs, steps)], first)
+        backwards = [1 + k for k, step in enumerate(steps) if step < 0]
+        view = view.flip(backwards) if backwards else view
+        groups, pixels, reduced, outs = (prod(dim.extent for dim in dims) for dims in (group, pixel, reduce, out))
+        batched = weight.ndim > len(self.contraction.weight_shape)
         result = torch.einsum(
-            "ngpr,gor->npgo", view.reshape(-1, *sizes[:3]), weight.reshape(sizes[0], sizes[3], sizes[2])
+            "ngpr,ngor->npgo" if batched else "ngpr,gor->npgo",
+            view.reshape(-1, groups, pixels, reduced),
+            weight.reshape(*weight.shape[: int(batched)], groups, outs, reduced),
         )
         return result.reshape(x.shape[0], *(dim.extent for dim in (*pixel, *group, *out)))
 
@@ -161,14 +182,11 @@ def _window(contraction: Contraction, axis: int) -> Window | None:
     taps = [dim for dim in contraction.of("reduce") if dim.input[axis]]
     if len(outputs) > 1 or len(taps) > 1:
         return None
-    out, tap = (dims[0] if dims else None for dims in (outputs, taps))
-    return Window(
-        contraction.input_offset[axis],
-        out.extent if out else 1,
-        out.input[axis] if out else 1,
-        tap.extent if tap else 1,
-        tap.input[axis] if tap else 1,
+    (count, stride), (number, step) = (
+        (dims[0].extent, dims[0].input[axis]) if dims else (1, 1) for dims in (outputs, taps)
     )
+    start = contraction.input_offset[axis] + min(0, (number - 1) * step)
+    return Window(start, count, stride, number, abs(step), step < 0)
 
 
 def _points(dims: list[Dim]) -> list[tuple[int, ...]]:
@@ -188,14 +206,15 @@ def _channels(x: Tensor, channels: list[int]) -> Tensor:
     return x.index_select(1, torch.tensor(channels, device=x.device))
 
 
-def _framed(x: Tensor, rows: Window, columns: Window, offset: tuple[int, int]) -> Tensor:
-    """The rows and columns that the windows, shifted by ``offset``, span; zero outside of the input."""
-    starts = rows.start + offset[0], columns.start + offset[1]
+def _framed(x: Tensor, windows: Sequence[Window], offset: Sequence[int]) -> Tensor:
+    """The positions that the windows, shifted by ``offset``, span; zero outside of the input."""
+    starts = [window.start + by for window, by in zip(windows, offset, strict=True)]
     before = [max(0, -start) for start in starts]
     after = [
-        max(0, start + window.span - size)
-        for start, window, size in zip(starts, (rows, columns), x.shape[2:], strict=True)
+        max(0, start + window.span - size) for start, window, size in zip(starts, windows, x.shape[2:], strict=True)
     ]
-    padded = functional.pad(x, (before[1], after[1], before[0], after[0])) if any((*before, *after)) else x
-    top, left = (start + add for start, add in zip(starts, before, strict=True))
-    return padded[:, :, top : top + rows.span, left : left + columns.span]
+    padding = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
+    framed = functional.pad(x, padding) if any(padding) else x
+    for axis, (start, add, window) in enumerate(zip(starts, before, windows, strict=True)):
+        framed = framed.narrow(2 + axis, start + add, window.span)
+    return framed

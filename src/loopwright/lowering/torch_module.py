@@ -10,18 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from loopwright.errors import ArgumentError
 from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.lattice import Point
 from loopwright.lowering.assembly import Assembly, assemble, compact_size, source_tables
+from loopwright.lowering.axes import channels_first
 from loopwright.lowering.torch_contraction import lower
 from loopwright.lowering.weight_pools import WeightPool, weight_pools
 
 
 class OperatorModule(nn.Module):
-    """(N, C, H, W) to (N, C', H', W') for any N.
+    """(N, C, H, W) to (N, C', H', W') for any N; for other operators their own axes behind the N.
 
     Parameters: ``weight_0``, ``weight_1``, ... hold the weights of one contraction each, in its ``weight_shape``; those
-    that several contractions read are held once, flat. ``bias`` (C',) is added to the completed output.
+    that several contractions read are held once, flat. ``bias`` (C',) is added to the completed output. An operator of
+    two inputs has no weights: it is called with both.
     """
 
     bias: nn.Parameter | None
@@ -29,8 +32,10 @@ class OperatorModule(nn.Module):
     def __init__(self, form: OperatorForm, weight_shape: Point, bias: bool = False):
         super().__init__()
         self.form = form
-        self._contractions = [lower(contraction, form.input_shape) for contraction in form.contractions]
-        self._pools = weight_pools(form, tuple(weight_shape))
+        self._inner = form = channels_first(form)
+        self._contractions = [lower(c, form.input_shape, batched=form.two_inputs) for c in form.contractions]
+        self._weight_shape = tuple(weight_shape)
+        self._pools = () if form.two_inputs else weight_pools(form, self._weight_shape)
         for number, pool in enumerate(self._pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
         self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
@@ -71,12 +76,23 @@ class OperatorModule(nn.Module):
         later = [] if self.then is None else self.then.contraction_weights()
         return [*(weights[k] for k in range(len(self._contractions))), *later]
 
-    def forward(self, x: Tensor) -> Tensor:
-        weights = self.contraction_weights()[: len(self._contractions)]
-        results = [run(x, weight) for run, weight in zip(self._contractions, weights, strict=True)]
+    def forward(self, x: Tensor, operand: Tensor | None = None) -> Tensor:
+        if (operand is not None) != self.form.two_inputs:
+            raise ArgumentError(f"this operator takes {1 + self.form.two_inputs} inputs")
+        channel = 1 + self.form.channel_axis
+        weights = self.contraction_weights()[: len(self._contractions)] if operand is None else self._elements(operand)
+        read = x.movedim(channel, 1)
+        results = [run(read, weight) for run, weight in zip(self._contractions, weights, strict=True)]
         output = self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
+        output = output.movedim(1, channel)
         output = output if self.then is None else self.then(output)
-        return output if self.bias is None else output + self.bias.view(1, -1, 1, 1)
+        return output if self.bias is None else output + self.bias.view(-1, *[1] * (output.ndim - 1 - channel))
+
+    def _elements(self, operand: Tensor) -> list[Tensor]:
+        """What every contraction reads of a second input, (N, *weight_shape) each."""
+        flat = operand.flatten(1)
+        numbers = [contraction.weight_indices(self._weight_shape) for contraction in self._inner.contractions]
+        return [flat[:, torch.from_numpy(own).to(flat.device)] for own in numbers]
 
     def _repeat_channels(self) -> None:
         """Sets a projection's weight (output channels, kept channels) so that output ``o`` is kept channel ``o mod
@@ -103,15 +119,15 @@ class OperatorModule(nn.Module):
             functional.pad(result.flatten(1), (0, 1)).index_select(1, self.get_buffer(self._tables[number]))
             for number, result in enumerate(results)
         ]
-        return torch.stack(outputs).sum(0).reshape(-1, *self.form.output_shape)
+        return torch.stack(outputs).sum(0).reshape(-1, *self._inner.output_shape)
 
     def _register_tables(self) -> dict[int, str]:
         """Buffers, derived from the form and so not saved: for each axis that is selected from, or each contraction."""
         if self._assembly is not None:
             tables = {axis: table for axis, table in enumerate(self._assembly.tables) if table is not None}
         else:
-            sizes = [compact_size(contraction) for contraction in self.form.contractions]
-            sources = zip(source_tables(self.form), sizes, strict=True)
+            sizes = [compact_size(contraction) for contraction in self._inner.contractions]
+            sources = zip(source_tables(self._inner), sizes, strict=True)
             tables = {k: np.where(table < 0, size, table).ravel() for k, (table, size) in enumerate(sources)}
         for number, table in tables.items():
             self.register_buffer(f"table_{number}", torch.from_numpy(np.ascontiguousarray(table)), persistent=False)

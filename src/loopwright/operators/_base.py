@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -49,3 +50,11 @@ class Operator(ABC):
 
     def __str__(self) -> str:
         return str(self.call())
+
+
+def require_positive(operator: Operator, names: Sequence[str]) -> None:
+    """Raises `ArgumentError` unless all named fields are positive integers."""
+    for name in names:
+        value = getattr(operator, name)
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(f"{operator.name}: {name}={value} is no positive integer; every extent must be given")

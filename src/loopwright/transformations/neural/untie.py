@@ -47,6 +47,8 @@ class Untie(Transformation):
         computation = statement.computation
         if any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name)):
             raise NotApplicableError(f"loop {loop.name!r} runs over the batch; a network must treat all images alike")
+        if computation.two_inputs:
+            raise NotApplicableError("both factors are inputs, so there are no weights to untie")
         own = sorted(statement.addresses(loop.name) & computation.weight_iterators)
         if own:
             raise NotApplicableError(
@@ -58,7 +60,7 @@ class Untie(Transformation):
     def instances(cls, statement: Statement) -> Iterator[Self]:
         """Every loop whose iterations share weights."""
         computation = statement.computation
-        for loop in statement.loops:
+        for loop in () if computation.two_inputs else statement.loops:
             addressed = statement.addresses(loop.name)
             batch = any(computation.role(iterator) == "batch" for iterator in addressed)
             if loop.extent > 1 and not batch and not addressed & computation.weight_iterators:
