@@ -35,7 +35,7 @@ def _pool(group: Sequence[int], indices: Sequence[np.ndarray], size: int) -> Wei
         return WeightPool(indices[group[0]], {group[0]: None})
     stored = _marked([indices[k] for k in group], size)
     place = np.cumsum(stored) - 1
-    return WeightPool(np.flatnonzero(stored), {k: place[indices[k]] for k in group})
+    return WeightPool(np.flatnonzero(stored), {k: np.asarray(place[indices[k]]) for k in group})
 
 
 def _overlapping(indices: Sequence[np.ndarray], size: int) -> list[list[int]]:
