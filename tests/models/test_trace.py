@@ -56,8 +56,8 @@ def test_convolutions_have_their_operators(variety):
         ("twice", "its weight is used by 2 calls"),
         ("twice@2", "its weight is used by 2 calls"),
         ("conv2d_7", "its weight belongs to no Conv2d inside the network"),
-        ("row", "conv1d: only two-dimensional convolutions are transformed"),
-        ("classifier", "linear: only two-dimensional convolutions are transformed"),
+        ("row", "conv1d: the search transforms two-dimensional convolutions only"),
+        ("classifier", "linear: the search transforms two-dimensional convolutions only"),
     ],
 )
 def test_other_layers_say_why_they_are_kept(variety, name, reason):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from math import prod
 
 import torch
@@ -10,13 +11,21 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from loopwright.models import convolution
-from loopwright.models.convolution import Convolution
+from loopwright.models import convolution, products, reading
 from loopwright.models.network import Shape
-from loopwright.operators.conv2d import Conv2d
+from loopwright.models.reading import Reading
+from loopwright.operators import Operator
 
 MATRIX_PRODUCTS = {"linear": 0, "matmul": 0, "mm": 0, "bmm": 0, "addmm": 1}
 """Kinds of call that multiply matrices -> the argument whose last axis is summed over."""
+
+
+READERS: dict[str, Callable[[fx.Node], Reading | None]] = {
+    **dict.fromkeys(convolution.OPERATORS, convolution.read),
+    "linear": products.linear,
+    **dict.fromkeys(("matmul", "bmm"), products.matmul),
+}
+"""Kinds of call that compute an operator -> how their arguments are read."""
 
 
 class Calls:
@@ -28,15 +37,16 @@ class Calls:
         self._parameters = _parameters(program, module)
         self.nodes = tuple(node for node in program.graph.nodes if _is_operation(node))
         self._by_name = {node.name: node for node in self.nodes}
-        self._convolutions = {node: found for node in self.nodes if (found := convolution.read(node)) is not None}
-        self._weight_uses = Counter(found.weight for found in self._convolutions.values())
+        readers = {node: READERS[reading.kind(node)] for node in self.nodes if reading.kind(node) in READERS}
+        self._readings = {node: found for node, read in readers.items() if (found := read(node)) is not None}
+        self._weight_uses = Counter(found.weight for found in self._readings.values())
 
     def node(self, name: str) -> fx.Node:
         return self._by_name[name]
 
     def kind(self, node: fx.Node) -> str:
         """``conv2d``, ``linear``, ``relu``, ...: the operation's name without overload or in-place mark."""
-        return convolution.kind(node)
+        return reading.kind(node)
 
     def layer_name(self, node: fx.Node) -> str:
         """The name of the leaf module whose work the call is, or the enclosing module's and the call's own name."""
@@ -59,8 +69,8 @@ class Calls:
         return {arg.name: self._parameters[arg.name] for arg in node.all_input_nodes if arg.name in self._parameters}
 
     def weight_name(self, node: fx.Node) -> str:
-        """The trace's name for the weight of a convolution."""
-        return self._convolutions[node].weight
+        """The trace's name for the weight of an operator."""
+        return self._readings[node].weight
 
     def macs(self, node: fx.Node) -> int:
         """Multiply-accumulates of a convolution or matrix product; 0 for all else."""
@@ -76,19 +86,19 @@ class Calls:
         """The shapes of the tensors among the call's positional arguments."""
         return [_shape(arg) for arg in node.args if isinstance(arg, fx.Node)]
 
-    def operator(self, node: fx.Node) -> Conv2d | None:
-        """The operator of a two-dimensional convolution with zero padding of equal width on both sides, or None."""
-        found = self._convolutions.get(node)
+    def operator(self, node: fx.Node) -> Operator | None:
+        """The operator that the call computes, where loop nests can express it."""
+        found = self._readings.get(node)
         return found.operator if found else None
 
     def reason(self, node: fx.Node) -> str:
-        """Why the call can't be transformed; empty if it can."""
-        found = self._convolutions.get(node)
-        if found is None:
-            return f"{self.kind(node)}: only two-dimensional convolutions are transformed"
+        """Why the search can't transform the call; empty if it can."""
+        found = self._readings.get(node)
+        if found is None or (found.operator is not None and self.kind(node) != "conv2d"):
+            return f"{self.kind(node)}: the search transforms two-dimensional convolutions only"
         return found.obstacle or self._module_reason(node, found)
 
-    def _module_reason(self, node: fx.Node, found: Convolution) -> str:
+    def _module_reason(self, node: fx.Node, found: Reading) -> str:
         path = _innermost(node)[0]
         module = self._module.get_submodule(path)
         if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":

@@ -1,103 +1,80 @@
-"""Reading a convolution call of a traced graph as a `Conv2d` operator."""
+"""Reading a convolution call of a traced graph as an operator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import fx
-from torch._ops import OpOverload
 
+from loopwright.errors import ArgumentError
+from loopwright.models.reading import Reading, arguments, kind, shape, type_obstacle
+from loopwright.operators import Operator
+from loopwright.operators.conv1d import Conv1d
 from loopwright.operators.conv2d import Conv2d
+from loopwright.operators.conv3d import Conv3d
+from loopwright.operators.conv_transpose2d import ConvTranspose2d
 
-Pair = tuple[int, int]
+Sizes = tuple[int, ...]
 
 KINDS = ("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+OPERATORS: dict[str, type[Operator]] = {
+    operator.name: operator for operator in (Conv1d, Conv2d, Conv3d, ConvTranspose2d)
+}
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """A call of conv2d: its operator, or the obstacle that keeps it from being a loop nest; and its weight's node."""
-
-    weight: str
-    operator: Conv2d | None
-    obstacle: str = ""
-
-
-def kind(node: fx.Node) -> str:
-    """The name of the operation that the node calls, without overload or in-place mark."""
-    return _overload(node).name().partition("::")[2].partition(".")[0].rstrip("_")
-
-
-def _overload(node: fx.Node) -> OpOverload:
-    assert isinstance(node.target, OpOverload)
-    return node.target
+def read(node: fx.Node) -> Reading:
+    """The convolution that a node of a kind in `OPERATORS` calls."""
+    given = arguments(node)
+    axes = len(shape(given["weight"])) - 2
+    obstacle = _obstacle(given, axes)
+    if obstacle:
+        return Reading(given["weight"].name, None, obstacle)
+    try:
+        return Reading(given["weight"].name, _operator(kind(node), given, axes, shape(node)))
+    except ArgumentError as error:
+        return Reading(given["weight"].name, None, str(error))
 
 
-def read(node: fx.Node) -> Convolution | None:
-    """The convolution that the node calls; None if it calls anything but conv2d."""
-    if kind(node) != "conv2d":
-        return None
-    arguments = _arguments(node)
-    obstacle = _obstacle(arguments)
-    operator = None if obstacle else _operator(arguments, node.meta["val"].shape)
-    return Convolution(arguments["weight"].name, operator, obstacle)
-
-
-def _obstacle(arguments: dict[str, Any]) -> str:
-    x = arguments["input"].meta["val"]
-    if x.dim() != 4:
+def _obstacle(given: dict[str, Any], axes: int) -> str:
+    if len(shape(given["input"])) != axes + 2:
         return "its input has no batch axis"
-    if x.dtype != torch.float32:
-        return f"its input is {str(x.dtype).removeprefix('torch.')}, not float32"
-    if arguments["padding"] == "same" and any(size % 2 for size in _same_padding(arguments)):
+    if given["padding"] == "same" and any(size % 2 for size in _same_padding(given, axes)):
         return "padding 'same' is uneven for this kernel size"
-    return ""
+    if "output_padding" in given and set(each(given["dilation"], axes)) != {1}:
+        return f"its dilation is {_text(each(given['dilation'], axes))}; a transposed convolution must not be dilated"
+    return type_obstacle(given["input"])
 
 
-def _operator(arguments: dict[str, Any], output_shape: torch.Size) -> Conv2d:
-    n, co, oh, ow = output_shape
-    ci, ih, iw = arguments["input"].meta["val"].shape[1:]
-    kh, kw = arguments["weight"].meta["val"].shape[2:]
-    return Conv2d(
-        *(n, co, ci, oh, ow, kh, kw),
-        stride=pair(arguments["stride"]),
-        padding=_padding(arguments),
-        dilation=pair(arguments["dilation"]),
-        groups=arguments["groups"],
-        input_size=(ih, iw),
-    )
+def _operator(name: str, given: dict[str, Any], axes: int, output: Sizes) -> Operator:
+    n, co, *outputs = output
+    extents = (n, co, shape(given["input"])[1], *outputs, *shape(given["weight"])[2:])
+    sizes: dict[str, Any] = {"stride": each(given["stride"], axes), "padding": _padding(given, axes)}
+    if name != ConvTranspose2d.name:
+        sizes |= {"dilation": each(given["dilation"], axes), "input_size": shape(given["input"])[2:]}
+    sizes = sizes if axes > 1 else {field: size for field, (size,) in sizes.items()}
+    return OPERATORS[name](*extents, groups=given["groups"], **sizes)
 
 
-def _padding(arguments: dict[str, Any]) -> Pair:
-    """Zeros before the first row and column, and behind the last."""
-    if arguments["padding"] == "valid":
-        return 0, 0
-    if arguments["padding"] == "same":
-        rows, columns = _same_padding(arguments)
-        return rows // 2, columns // 2
-    return pair(arguments["padding"])
+def _padding(given: dict[str, Any], axes: int) -> Sizes:
+    """Zeros before the first position of each axis, and behind the last."""
+    if given["padding"] == "valid":
+        return (0,) * axes
+    if given["padding"] == "same":
+        return tuple(size // 2 for size in _same_padding(given, axes))
+    return each(given["padding"], axes)
 
 
-def _same_padding(arguments: dict[str, Any]) -> Pair:
-    """All zeros, before and behind, that keep the rows and the columns as many as they are."""
-    kernel_size = arguments["weight"].meta["val"].shape[2:]
-    rows, columns = (step * (size - 1) for size, step in zip(kernel_size, pair(arguments["dilation"]), strict=True))
-    return rows, columns
+def _same_padding(given: dict[str, Any], axes: int) -> Sizes:
+    """All zeros, before and behind, that keep the positions of each axis as many as they are."""
+    kernel_size, dilation = shape(given["weight"])[2:], each(given["dilation"], axes)
+    return tuple(step * (size - 1) for size, step in zip(kernel_size, dilation, strict=True))
 
 
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    """All arguments by name, defaults included."""
-    schema = _overload(node)._schema.arguments
-    values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-    return {
-        **values,
-        **{argument.name: value for argument, value in zip(schema, node.args, strict=False)},
-        **node.kwargs,
-    }
+def each(value: int | list[int], axes: int) -> Sizes:
+    """One entry for each axis of an argument that may be given once for all."""
+    values = [value] if isinstance(value, int) else value
+    return tuple(values) if len(values) == axes else (values[0],) * axes
 
 
-def pair(value: int | list[int]) -> Pair:
-    """Rows and columns of an argument that may be given once for both."""
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+def _text(sizes: Sizes) -> str:
+    return "x".join(map(str, sizes))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from loopwright.operators.conv2d import Conv2d
+    from loopwright.operators import Operator
 
 Shape = tuple[int, ...]
 
@@ -22,8 +22,8 @@ class Layer:
     """One call in the network.
 
     ``name`` is the module's name (``layer1.0.conv1``), followed by the call's name in the graph where no module of its
-    own makes the call. Shapes include the batch: (N, C, H, W). ``operator`` is there for every two-dimensional
-    convolution that loop nests can express; ``reason`` says why a layer can't be transformed and is empty if it can.
+    own makes the call. Shapes include the batch: (N, C, H, W). ``operator`` is there for every call that
+    loop nests can express; ``reason`` says why the search can't transform a layer and is empty if it can.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Layer:
     output_shape: Shape
     macs: int
     parameters: int
-    operator: Conv2d | None = None
+    operator: Operator | None = None
     reason: str = ""
 
     @property
