@@ -81,9 +81,17 @@ def test_transform_judges_no_capacity_where_nothing_is_dropped(capsys, model):
     assert "structure" not in written
 
 
-def test_a_layer_that_is_no_convolution_is_refused_with_the_reason(capsys, model):
-    assert run(["transform", *model, "--layer", "6", "group(co, ci, 2)"]) == 2
-    assert "can't be transformed: " in capsys.readouterr().err
+def test_layers_that_the_search_keeps_are_transformed_alone(capsys, model):
+    assert "linear(co=10, ci=16)" in output(capsys, "inspect", *model)
+    assert output(capsys, "inspect", *model, "--layer", "6").startswith("linear(co=10, ci=16)")
+    written = output(capsys, "transform", *model, "--layer", "6", "group(co, ci, 2)")
+    assert "parameters   160 -> 80 (2.00x fewer)" in written
+    assert "capacity     not judged: linear: the search transforms two-dimensional convolutions only" in written
+
+
+def test_a_layer_without_loop_nest_is_refused_with_the_reason(capsys, model):
+    assert run(["transform", *model, "--layer", "1", "group(co, ci, 2)"]) == 2
+    assert "layer '1' has no loop nest: relu: " in capsys.readouterr().err
 
 
 def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, monkeypatch, tmp_path: Path):

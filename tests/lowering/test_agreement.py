@@ -51,7 +51,7 @@ def by_module(form: OperatorForm, x: np.ndarray, weight: np.ndarray) -> np.ndarr
             return OperatorModule(form, weight.shape[1:])(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
         module = OperatorModule(form, weight.shape)
         for name, indices in module.origins().items():
-            getattr(module, name).data = torch.from_numpy(weight.ravel()[indices])
+            getattr(module, name).data = torch.from_numpy(np.asarray(weight.ravel()[indices]))
         return module(torch.from_numpy(x)).numpy()
 
 

@@ -33,7 +33,7 @@ def with_original_weights(nest: LoopNest, weight: np.ndarray) -> OperatorModule:
     module = OperatorModule(operator_form(nest), weight.shape).double()
     for name, indices in module.origins().items():
         assert np.array_equal(numbered.ravel()[indices], indices)
-        getattr(module, name).data = torch.from_numpy(weight.ravel()[indices]).double()
+        getattr(module, name).data = torch.from_numpy(np.asarray(weight.ravel()[indices])).double()
     return module
 
 

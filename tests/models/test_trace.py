@@ -141,3 +141,62 @@ def test_wrong_input_is_named_with_its_line():
     with pytest.raises(TraceError, match=r"test_trace\.py:\d+: x = functional\.relu.*channels") as caught:
         trace(Variety(), torch.zeros(1, 4, 8, 8))
     assert "\n" not in str(caught.value)
+
+
+class Operators(nn.Module):
+    """A layer of every kind that is an operator, and some whose arguments no operator has."""
+
+    def __init__(self):
+        super().__init__()
+        self.volume = nn.Conv3d(1, 2, (2, 3, 3), padding=(0, 1, 1))
+        self.up = nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1)
+        self.dilated = nn.ConvTranspose2d(4, 4, 3, dilation=2, padding=2)
+        self.sparse = nn.ConvTranspose2d(4, 4, 1, stride=2)
+        self.row = nn.Conv1d(4, 8, 3, padding="same", dilation=2)
+        self.tokens = nn.Linear(8, 6)
+
+    def forward(self, x):
+        x = self.sparse(self.dilated(self.up(self.volume(x).mean(2))))
+        tokens = self.tokens(self.row(x.flatten(2)).transpose(1, 2))
+        return torch.matmul(tokens, tokens.transpose(1, 2)) @ tokens
+
+
+@pytest.fixture(scope="module")
+def operators():
+    return trace(Operators(), torch.zeros(2, 1, 3, 4, 5), "operators")
+
+
+def test_other_layers_have_their_operators_too(operators):
+    found = {layer.name: str(layer.operator) for layer in operators.layers if layer.operator is not None}
+    assert found == {
+        "volume": "conv3d(n=2, co=2, ci=1, od=2, oh=4, ow=5, kd=2, kh=3, kw=3)",
+        "up": "conv_transpose2d(n=2, co=4, ci=2, oh=8, ow=10, kh=3, kw=3, stride=2)",
+        "row": "conv1d(n=2, co=8, ci=4, ow=285, kw=3, dilation=2)",
+        "tokens": "linear(n=2, co=6, ci=8, tokens=285)",
+        "matmul": "matmul(n=2, m=285, p=285, k=6)",
+        "matmul_1": "matmul(n=2, m=285, p=6, k=285)",
+    }
+    assert all(
+        layer.operator.nest().macs == layer.macs
+        for layer in operators.layers
+        if layer.kind != "conv_transpose2d" and layer.operator
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("volume", "conv3d: the search transforms two-dimensional convolutions only"),
+        ("dilated", "its dilation is 2x2; a transposed convolution must not be dilated"),
+        ("sparse", "kh=1 is smaller than the stride of 2, so that some outputs would never be written"),
+    ],
+)
+def test_they_say_why_the_search_keeps_them(operators, name, reason):
+    assert reason in operators.layer(name).reason
+    assert not operators.layer(name).transformable
+
+
+def test_a_layer_without_loop_nest_is_refused_with_the_reason(operators):
+    assert str(operators.operator("tokens")) == "linear(n=2, co=6, ci=8, tokens=285)"
+    with pytest.raises(ArgumentError, match="layer 'dilated' has no loop nest: its dilation is 2x2"):
+        operators.operator("dilated")

@@ -38,6 +38,7 @@ NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
         ("partition(co, 4) -> on s1: drop()", "no other statement writes all the outputs of s1; drop a piece"),
         ("partition(ci, 2) -> on s0: partition(n, 1) -> on s0: drop()", "s0 holds a part of the batch"),
         ("untie(co)", "loop 'co' have weights of their own already, for it runs over co; untie a loop over rows or"),
+        ("partition(n, 1) -> on s0: untie(oh)", "s0 holds a part of the batch; a network must treat all images alike"),
         ("untie(n)", "loop 'n' runs over the batch; a network must treat all images alike"),
         (
             "bottleneck(ci, 2, complete=project)",

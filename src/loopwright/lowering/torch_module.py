@@ -116,7 +116,9 @@ class OperatorModule(nn.Module):
     def _gathered(self, results: Sequence[Tensor]) -> Tensor:
         """The sum over the contractions of what each gives to every output; a zero is appended for nothing."""
         outputs = [
-            functional.pad(result.reshape(len(result), -1), (0, 1)).index_select(1, self.get_buffer(self._tables[number]))
+            functional.pad(result.reshape(len(result), -1), (0, 1)).index_select(
+                1, self.get_buffer(self._tables[number])
+            )
             for number, result in enumerate(results)
         ]
         return torch.stack(outputs).sum(0).reshape(-1, *self._inner.output_shape)

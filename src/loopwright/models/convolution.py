@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import fx
@@ -17,7 +18,7 @@ from loopwright.operators.conv_transpose2d import ConvTranspose2d
 Sizes = tuple[int, ...]
 
 KINDS = ("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-OPERATORS: dict[str, type[Operator]] = {
+OPERATORS: dict[str, Callable[..., Operator]] = {
     operator.name: operator for operator in (Conv1d, Conv2d, Conv3d, ConvTranspose2d)
 }
 

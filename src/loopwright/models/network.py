@@ -22,8 +22,8 @@ class Layer:
     """One call in the network.
 
     ``name`` is the module's name (``layer1.0.conv1``), followed by the call's name in the graph where no module of its
-    own makes the call. Shapes include the batch: (N, C, H, W). ``operator`` is there for every call that
-    loop nests can express; ``reason`` says why the search can't transform a layer and is empty if it can.
+    own makes the call. Shapes include the batch: (N, C, H, W). ``operator`` is there for every call that loop nests can
+    express; ``reason`` says why the search can't transform a layer and is empty if it can.
     """
 
     name: str
@@ -94,6 +94,13 @@ class Network:
                 return layer
         known = ", ".join(layer.name for layer in self.transformable)
         raise ArgumentError(f"unknown layer {name!r} of {self.name}; its transformable layers: {known}")
+
+    def operator(self, name: str) -> Operator:
+        """What the layer of that name computes; ArgumentError with the reason if loop nests can't express it."""
+        layer = self.layer(name)
+        if layer.operator is None:
+            raise ArgumentError(f"layer {name!r} has no loop nest: {layer.reason}")
+        return layer.operator
 
     def transformable_layer(self, name: str) -> Layer:
         """The transformable layer of that name; ArgumentError with the reason if it can't be transformed."""

@@ -22,12 +22,11 @@ def linear(node: fx.Node) -> Reading:
 
 
 def matmul(node: fx.Node) -> Reading | None:
-    """A product of two tensors with the same batch and, before rows and columns, the same heads (or none); None for
-    other products."""
+    """A product of activations (N, [heads,] rows, channels) and (N, [heads,] channels, columns); None for others."""
     x, operand = (value for value in node.args if isinstance(value, fx.Node))
-    (*batch, m, k), (*others, _, p) = ((1, 1, *shape(value)) for value in (x, operand))
-    n, *heads = batch[2:] or [0]
-    if n == 0 or len(heads) > 1 or others != batch:
+    first, second = shape(x), shape(operand)
+    if len(first) not in (3, 4) or first[:-2] != second[:-2] or operand.op == "placeholder":
         return None
+    n, *heads, m, k = first
     obstacle = type_obstacle(x)
-    return Reading(operand.name, None if obstacle else Matmul(n, prod(heads), m, p, k), obstacle)
+    return Reading(operand.name, None if obstacle else Matmul(n, prod(heads), m, second[-1], k), obstacle)

@@ -41,6 +41,5 @@ def command(
 def _nest_of(network: Network, name: str) -> str:
     from loopwright.ir.printer import print_nest
 
-    layer = network.transformable_layer(name)
-    assert layer.operator is not None
-    return f"{layer.operator}\n\n{print_nest(layer.operator.nest())}"
+    operator = network.operator(name)
+    return f"{operator}\n\n{print_nest(operator.nest())}"

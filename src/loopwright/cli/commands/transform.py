@@ -81,13 +81,13 @@ def _transform_operator(text: str, sequence: TransformationSequence, judge: Judg
 
 
 def _transform_layer(network: Network, layer: str, sequence: TransformationSequence, judge: Judge) -> None:
-    operator = network.transformable_layer(layer).operator
-    assert operator is not None
-    before = operator.nest()
+    before = network.operator(layer).nest()
     after = sequence.apply(before)
     _show(before, sequence, after)
     _say(judge.nest(after))
-    if after.macs < before.macs:
+    if after.macs < before.macs and (reason := network.layer(layer).reason):
+        typer.echo(f"{'capacity':<13}not judged: {reason}")
+    elif after.macs < before.macs:
         for verdict in judge.layer(network, layer, after):
             _say(verdict)
 

@@ -47,6 +47,10 @@ class Untie(Transformation):
         computation = statement.computation
         if any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name)):
             raise NotApplicableError(f"loop {loop.name!r} runs over the batch; a network must treat all images alike")
+        if not statement.holds_whole_batch:
+            raise NotApplicableError(
+                f"{statement.name} holds a part of the batch; a network must treat all images alike"
+            )
         if computation.two_inputs:
             raise NotApplicableError("both factors are inputs, so there are no weights to untie")
         own = sorted(statement.addresses(loop.name) & computation.weight_iterators)
@@ -60,7 +64,8 @@ class Untie(Transformation):
     def instances(cls, statement: Statement) -> Iterator[Self]:
         """Every loop whose iterations share weights."""
         computation = statement.computation
-        for loop in () if computation.two_inputs else statement.loops:
+        tied = statement.holds_whole_batch and not computation.two_inputs
+        for loop in statement.loops if tied else ():
             addressed = statement.addresses(loop.name)
             batch = any(computation.role(iterator) == "batch" for iterator in addressed)
             if loop.extent > 1 and not batch and not addressed & computation.weight_iterators:
