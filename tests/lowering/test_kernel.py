@@ -149,6 +149,19 @@ def diagonal() -> OperatorForm:
     return OperatorForm((3, 5, 5), (8, 5, 5), (Contraction(dims, (1, -1, 0), (0, 0, 0)),), cases)
 
 
+def channels_with_columns() -> OperatorForm:
+    """A dim without weight that moves along channels and columns, as a folded depth may."""
+    dims = (
+        Dim(4, (2, 0, 1), (2, 0, 1), False),
+        rows(6),
+        Dim(2, (0, 0, 0), (1, 0, 0), True),
+        Dim(2, (1, 0, 0), (0, 0, 0), True),
+    )
+    o0, o1, o2 = var("o0"), var("o1"), var("o2")
+    case = Case((), (2 * o2 + o0 % 2, o1, o2))
+    return OperatorForm((8, 6, 4), (8, 6, 4), (Contraction(dims, (0, 0, 0), (0, 0, 0)),), (case,))
+
+
 def channels_backwards() -> OperatorForm:
     """Output channels written from the last to the first."""
     dims = (rows(4), columns(4), Dim(16, (0, 0, 0), (-1, 0, 0), True), Dim(16, (1, 0, 0), (0, 0, 0), True))
@@ -162,6 +175,7 @@ ODD = {
     "writing twice": writing_twice(),
     "diagonal": diagonal(),
     "channels backwards": channels_backwards(),
+    "channels with columns": channels_with_columns(),
     "one pixel": conv(32, 16, 1),
     "prime channels": conv(6, 37, 5),
     "prime channels 1x1": conv(17, 34, 5, k=1),

@@ -167,10 +167,13 @@ class _Cutter:
         return []
 
     def _pixels(self, axis: int, other: int) -> list[int]:
-        """The dims without weight that move along ``axis`` and not along ``other``, the longest first."""
-        along = [(dim.input[axis], dim.output[axis], dim.input[other], dim.output[other]) for dim in self.dims]
-        moving = [k for k, (_, out, *across) in enumerate(along) if out and not any(across)]
-        moving = [k for k in moving if not self.dims[k].in_weight]
+        """The dims without weight that move along ``axis`` and neither along ``other`` nor the channels, the longest
+        first."""
+        pixels = [k for k, dim in enumerate(self.dims) if dim.output[axis] and not dim.in_weight]
+        across = {
+            k: [step[at] for step in (self.dims[k].input, self.dims[k].output) for at in (0, other)] for k in pixels
+        }
+        moving = [k for k in pixels if not any(across[k])]
         return sorted(moving, key=lambda k: -self.dims[k].extent)
 
     def _reduction(self, mixed: bool) -> list[Digit]:
