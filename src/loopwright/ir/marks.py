@@ -72,8 +72,8 @@ def described(loop: Loop) -> str:
 
 
 def require_kept(before: Statement, after: Statement) -> None:
-    """Raises `NotApplicableError` where a step took a marked loop apart, moved a vectorized one away from the inside, or
-    made the tiles that are prefetched differ in shape."""
+    """Raises `NotApplicableError` where a step took a marked loop apart, moved a vectorized one away from the inside,
+    or made the tiles that are prefetched differ in shape."""
     loops = {loop.name: loop for loop in after.loops}
     for loop in before.loops:
         kept = loops.get(loop.name)

@@ -14,8 +14,8 @@ from loopwright.transformations._base import Transformation, require_name
 
 @dataclass(frozen=True)
 class Bind(Transformation):
-    """``bind(l, axis)``: each iteration of ``l`` runs on a block (``blockIdx.x/y/z``), a thread (``threadIdx.x/y/z``) or
-    a virtual thread (``vthread``, several of which share a thread).
+    """``bind(l, axis)``: each iteration of ``l`` runs on a block (``blockIdx.x/y/z``), a thread (``threadIdx.x/y/z``)
+    or a virtual thread (``vthread``, several of which share a thread).
 
     >>> from loopwright.transformations._example import show
     >>> show("bind(co, blockIdx.x) -> bind(oh, threadIdx.x)")
