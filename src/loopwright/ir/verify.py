@@ -29,7 +29,7 @@ def verify_completion(nest: LoopNest) -> None:
     shape = nest.computation.output.shape
     written = np.zeros(prod(shape), bool)
     for statement in nest.statements:
-        written[statement.lattice.image(nest.computation.output.index, nest.computation.names).flat(shape)] = True
+        written[statement.written.flat(shape)] = True
     source = completion_table(nest.completion, shape).ravel()
     wrong = ~written[source] | (written & (source != np.arange(source.size)))
     for element in np.flatnonzero(wrong):
