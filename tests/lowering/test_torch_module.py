@@ -42,7 +42,7 @@ def with_original_weights(nest: LoopNest, weight: np.ndarray) -> OperatorModule:
 @pytest.mark.parametrize("seed", range(60))
 def test_modules_compute_what_the_interpreter_does(seed: int) -> None:
     rng = random.Random(seed)
-    nest = random_nest(random_operator(rng), rng, 6)
+    nest = random_nest(random_operator(rng), rng, 6, legal=True)
     x, weight = integers(nest, seed)
     module = with_original_weights(nest, weight)
     found = module(torch.from_numpy(x).double()).detach().numpy()

@@ -43,6 +43,14 @@ class Tile:
         """Size of a float32 copy of ``shape``."""
         return prod(self.shape) * FLOAT_BYTES
 
+    def element(self, place: Sequence[Affine]) -> tuple[Affine, ...]:
+        """The element of the tensor at a place of the copy."""
+        return tuple(start + at * step for start, at, step in zip(self.origin, place, self.steps, strict=True))
+
+    def place(self, element: Sequence[Affine]) -> tuple[Affine, ...]:
+        """The place in the copy of an element of the tensor that the loops inside read."""
+        return tuple((at - start) // step for start, at, step in zip(self.origin, element, self.steps, strict=True))
+
 
 def tile(statement: Statement, tensor: str, name: str) -> Tile:
     """The tile of ``input`` or ``weight`` that the loops inside of loop ``name`` read; the weight's first axis is its
@@ -76,7 +84,9 @@ def tile_of(statement: Statement, access: Access, name: str) -> Tile:
 
 def element_of(statement: Statement, access: Access) -> tuple[Affine, ...]:
     """The element that an instance touches, as expressions over the loops."""
-    return tuple(expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index)
+    return tuple(
+        expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index
+    )
 
 
 def _dims(statement: Statement, element: Sequence[Affine], inner: Sequence[str]) -> list[LatticeDim]:
