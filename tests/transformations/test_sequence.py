@@ -66,6 +66,10 @@ def test_separators_and_spaces_are_free() -> None:
         ("reorder(co)", "needs two or more different loops, not co"),
         ("group(co, co, 2)", "needs two different loops, not 'co' twice"),
         ("partition(co)", "needs one or more integers to cut at"),
+        ("bind(co, threadIdx.w)", "unknown axis 'threadIdx.w'; known: blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x"),
+        ("bind(co, 4)", "unknown axis 4; known: blockIdx.x"),
+        ("prefetch(output, co)", "'output' can't be prefetched; known: input, weight"),
+        ("vectorize(4)", "4 is no name of a loop"),
     ],
 )
 def test_what_does_not_parse_is_told_with_the_place(text: str, message: str) -> None:

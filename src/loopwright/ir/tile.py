@@ -53,15 +53,21 @@ class Tile:
 
 
 def tile(statement: Statement, tensor: str, name: str) -> Tile:
-    """The tile of ``input`` or ``weight`` that the loops inside of loop ``name`` read; the weight's first axis is its
-    version.
+    """The tile of ``input`` or ``weight`` that the loops inside of loop ``name`` read.
 
     Raises `NotApplicableError` where they read differently shaped parts, because a loop cuts across an iterator.
     """
+    return tile_of(statement, read_access(statement, tensor), name)
+
+
+def read_access(statement: Statement, tensor: str) -> Access:
+    """How instances read ``input`` or ``weight``; the weight's first axis is its version."""
     computation = statement.computation
     if tensor == computation.input.tensor:
-        return tile_of(statement, computation.input, name)
-    return tile_of(statement, replace(computation.weight, index=(var(VERSION), *computation.weight.index)), name)
+        return computation.input
+    weight = computation.weight
+    versions = statement.lattice.ends[-1]
+    return replace(weight, shape=(versions, *weight.shape), index=(var(VERSION), *weight.index))
 
 
 def tile_of(statement: Statement, access: Access, name: str) -> Tile:

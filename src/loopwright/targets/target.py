@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GpuLimits:
-    """What a kernel may ask of a GPU: the most blocks and the most threads of a block along x, y and z, the most threads
-    of a block in all, and the most shared memory of a block."""
+    """What a kernel may ask of a GPU: the most blocks and the most threads of a block along x, y and z, the most
+    threads of a block in all, and the most shared memory of a block."""
 
     blocks: tuple[int, int, int]
     threads: tuple[int, int, int]
@@ -18,8 +18,9 @@ class GpuLimits:
 
 @dataclass(frozen=True)
 class Target:
-    """One processor, or with ``gpu`` a graphics processor. ``vector_lanes`` counts float32 values of a register, ``vector_registers`` those registers,
-    ``threads`` the threads a kernel may use; cache sizes are bytes of one core. ``features`` are LLVM's attributes."""
+    """One processor, or with ``gpu`` a graphics processor. ``vector_lanes`` counts float32 values of a register,
+    ``vector_registers`` those registers, ``threads`` the threads a kernel may use; cache sizes are bytes of one core.
+    ``features`` are LLVM's attributes."""
 
     name: str
     kind: str
