@@ -8,6 +8,7 @@ import numpy as np
 
 from loopwright.errors import NotApplicableError
 from loopwright.ir.loopnest import LoopNest
+from loopwright.legality.dependences import judge
 from loopwright.operators import Operator, parse
 from loopwright.transformations import Step, registered
 
@@ -33,8 +34,9 @@ OPERATORS = (
 )
 
 
-def random_nest(operator: Operator, rng: random.Random, steps: int) -> LoopNest:
-    """The operator's nest after up to ``steps`` random steps; steps that turn out not to fit are left out."""
+def random_nest(operator: Operator, rng: random.Random, steps: int, *, legal: bool = False) -> LoopNest:
+    """The operator's nest after up to ``steps`` random steps; steps that turn out not to fit are left out, and so are,
+    with ``legal``, those that reverse or race a dependence."""
     nest, transformations = operator.nest(), list(registered().values())
     for _ in range(rng.randint(0, steps)):
         statement = rng.choice(nest.statements)
@@ -42,9 +44,10 @@ def random_nest(operator: Operator, rng: random.Random, steps: int) -> LoopNest:
         if instances:
             step = Step(rng.choice(instances), statement.name if len(nest.statements) > 1 else None)
             try:
-                nest = step.apply(nest)
+                stepped = step.apply(nest)
             except NotApplicableError:
                 continue
+            nest = stepped if not legal or judge(stepped).legal else nest
     return nest
 
 

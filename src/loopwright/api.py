@@ -70,6 +70,8 @@ def optimize(
     if folder is not None:
         require_free(folder)
     hardware = targets.named(target)
+    if hardware.gpu is not None:
+        raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
     source = _source(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
     stages = Stages(progress or SilentProgress())

@@ -69,6 +69,17 @@ def test_transform_may_hold_sums_to_their_order(capsys):
     assert "dependences  illegal: a reduction dependence is reversed; from instance (" in strict
 
 
+def test_transform_judges_marks(capsys):
+    operator = "conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)"
+    legal = output(capsys, "transform", "--operator", operator, "parallel(co)")
+    assert "  for co in 4:  # parallel\n" in legal
+    assert "no marked loop carries one" in legal
+    raced = output(capsys, "transform", "--operator", operator, "parallel(ci)")
+    assert (
+        "dependences  illegal: a reduction dependence is carried by loop 'ci' of s0, which is marked parallel" in raced
+    )
+
+
 def test_transform_judges_a_layer_within_its_network(capsys, model):
     written = output(capsys, "transform", *model, "--layer", "2", "--images", "8", "group(co, ci, 2)")
     assert "structure    legal: receptive field kept" in written

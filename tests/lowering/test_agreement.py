@@ -83,7 +83,7 @@ def run_kernel(form: OperatorForm, x: np.ndarray, weight: np.ndarray) -> np.ndar
 
 @pytest.mark.parametrize("seed", range(SEQUENCES))
 def test_all_lowerings_agree_with_the_interpreter(seed: int) -> None:
-    nest = random_nest(parse(OPERATORS[seed % len(OPERATORS)]), random.Random(seed), 6)
+    nest = random_nest(parse(OPERATORS[seed % len(OPERATORS)]), random.Random(seed), 6, legal=True)
     x, weight = numbers(nest, seed)
     form, expected = operator_form(nest), run(nest, x, weight)
     assert error(by_module(form, x, weight), expected) < TOLERANCE, nest.steps

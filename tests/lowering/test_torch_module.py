@@ -40,7 +40,7 @@ def with_original_weights(nest: LoopNest, weight: np.ndarray) -> OperatorModule:
 @pytest.mark.parametrize("seed", range(120))
 def test_modules_compute_what_the_interpreter_does(seed: int) -> None:
     rng = random.Random(seed)
-    nest = random_nest(random_operator(rng), rng, 6)
+    nest = random_nest(random_operator(rng), rng, 6, legal=True)
     x, weight = integers(nest, seed)
     inputs = [torch.from_numpy(array).double() for array in (x, weight)]
     if nest.computation.two_inputs:

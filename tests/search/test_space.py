@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
 
+from loopwright.errors import NotApplicableError
 from loopwright.operators import parse
 from loopwright.search.candidate import Candidate
-from loopwright.search.space import Choice, Limits, SearchSpace, choices
+from loopwright.search.space import Choice, Limits, SearchSpace, choices, draw_sequence
 from loopwright.transformations import TransformationSequence
 
 TEXT = "conv2d(co=16, ci=16, oh=8, ow=8, kh=3, kw=3)"
@@ -34,6 +36,13 @@ def test_drawing_ends_when_there_is_nothing_more_to_find() -> None:
     found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50))
     assert len(found) < 24
     assert drawn.total == 50
+
+
+def test_steps_that_only_mark_loops_are_not_drawn() -> None:
+    rng, nest = random.Random(0), parse(TEXT).nest()
+    for _ in range(60):
+        with suppress(NotApplicableError):
+            assert not any(step.transformation.marks for step in draw_sequence(nest, rng, 4))
 
 
 def test_spaces_and_draws_follow_from_the_seed() -> None:

@@ -37,7 +37,7 @@ def test_nests_are_valid_after_every_step_and_leave_their_parents_alone(seed: in
 def test_sequences_that_move_keep_every_value_and_the_operator(seed: int) -> None:
     rng = random.Random(seed)
     operator = random_operator(rng)
-    nest = random_nest(operator, rng, 8)
+    nest = random_nest(operator, rng, 8, legal=True)
     original = operator.nest()
     x, weight = integers(nest, seed % 1000)
     if not any(step.transformation.neural for step in TransformationSequence.parse(" -> ".join(nest.steps))):

@@ -57,6 +57,39 @@ NEST = parse("conv2d(n=2, co=8, ci=6, oh=4, ow=4, kh=3, kw=3)").nest()
             "fuse(oh, ow) -> partition(oh_ow, 2)",
             "a loop cuts across an iterator (oh = (oh_ow + 2)//4, ow = (oh_ow + 2) % 4); take this step",
         ),
+        (
+            "vectorize(co)",
+            "a vectorized loop must be the innermost, and 'co' is not (order: n, co, ci, oh, ow, kh, kw); reorder so",
+        ),
+        ("vectorize(kw) -> reorder(kw, kh)", "a vectorized loop must be the innermost, and 'kw' is not (order: n, co"),
+        ("parallel(co) -> bind(co, blockIdx.x)", "loop 'co' of s0 is parallel already; a loop has one mark: leave out"),
+        ("parallel(co) -> unroll(co, 2)", "loop 'co' of s0 is parallel already; a loop has one mark"),
+        (
+            "parallel(co) -> parallel(oh)",
+            "loop 'co' of s0 is parallel already, and a statement has one such loop; fuse",
+        ),
+        (
+            "bind(co, threadIdx.x) -> bind(oh, threadIdx.x)",
+            "loop 'co' of s0 is threadIdx.x already, and a statement has one such loop; fuse the two before marking",
+        ),
+        ("prefetch(input, ci) -> prefetch(input, co)", "input is prefetched at loop 'ci' of s0 already; leave out one"),
+        ("vectorize(kw) -> prefetch(input, kw)", "loop 'kw' can't both be vectorized and prefetch; prefetch at a loop"),
+        ("prefetch(weight, kw) -> vectorize(kw)", "loop 'kw' can't both be vectorized and prefetch"),
+        (
+            "fuse(oh, ow) -> split(oh_ow, 8) -> fuse(ci, oh_ow_outer) -> split(ci_oh_ow_outer, 3) -> "
+            "prefetch(input, ci_oh_ow_outer_outer)",
+            "iterations read parts of different shapes, because a loop cuts across an iterator (",
+        ),
+        ("vectorize(rows)", "s0 has no loop 'rows'; its loops are n, co, ci, oh, ow, kh, kw"),
+        ("prefetch(input, rows)", "s0 has no loop 'rows'"),
+        (
+            "parallel(co) -> split(co, 2)",
+            "loop 'co' of s0 is marked (parallel) and can't be changed any more; take this step before the mark",
+        ),
+        ("bind(ci, vthread) -> fuse(co, ci)", "loop 'ci' of s0 is marked (vthread) and can't be changed any more"),
+        ("prefetch(weight, co) -> tile(co: 2, ci: 2)", "loop 'co' of s0 is marked (prefetches weight) and can't be"),
+        ("parallel(co) -> bottleneck(co, 2)", "loop 'co' of s0 is marked (parallel) and can't be changed any more"),
+        ("parallel(ci) -> group(co, ci, 2)", "loop 'ci' of s0 is marked (parallel) and can't be changed any more"),
     ],
 )
 def test_wording(sequence: str, message: str) -> None:

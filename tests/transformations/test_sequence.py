@@ -15,7 +15,9 @@ NEST = parse("conv2d(co=64, ci=64, oh=32, ow=32, kh=3, kw=3)").nest()
 def test_all_transformations_register_by_file() -> None:
     program = {"reorder", "split", "tile", "fuse", "partition", "unroll"}
     neural = {"group", "bottleneck", "depthwise", "untie", "drop"}
-    assert registered().keys() == program | neural
+    marks = {"vectorize", "parallel", "prefetch", "bind"}
+    assert registered().keys() == program | neural | marks
+    assert {name for name, transformation in registered().items() if transformation.marks} == marks
     assert {name for name, transformation in registered().items() if transformation.neural} == neural
 
 
@@ -29,6 +31,7 @@ def test_all_transformations_register_by_file() -> None:
         "partition(co, 16, 32) -> on s2: bottleneck(oh, 2, keep=prefix)",
         "tile(oh: 4, ow: 8)",
         "depthwise(co, ci)",
+        "bind(co, blockIdx.x) -> bind(oh, threadIdx.x) -> prefetch(input, ci) -> vectorize(kw)",
     ],
 )
 def test_printing_inverts_parsing(text: str) -> None:
@@ -63,6 +66,10 @@ def test_separators_and_spaces_are_free() -> None:
         ("reorder(co)", "needs two or more different loops, not co"),
         ("group(co, co, 2)", "needs two different loops, not 'co' twice"),
         ("partition(co)", "needs one or more integers to cut at"),
+        ("bind(co, threadIdx.w)", "unknown axis 'threadIdx.w'; known: blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x"),
+        ("bind(co, 4)", "unknown axis 4; known: blockIdx.x"),
+        ("prefetch(output, co)", "'output' can't be prefetched; known: input, weight"),
+        ("vectorize(4)", "4 is no name of a loop"),
     ],
 )
 def test_what_does_not_parse_is_told_with_the_place(text: str, message: str) -> None:

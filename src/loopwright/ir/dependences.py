@@ -1,10 +1,12 @@
-"""Dependences between statement instances, and witnesses where a nest breaks one.
+"""Dependences through output elements, and witnesses where a nest breaks one.
 
-The instances of a nest only ever accumulate, so that of the dependences between them (flow, anti and output, through
-one output element) each is a *reduction* dependence. Additions commute: such a dependence may be reordered unless the
-user asks for strict order, but it may not be raced, so a loop that carries one can't run in parallel. The
-initialisation of an output (the paper's S1) runs before every statement, so no order of the loops reverses the flow
-from it.
+Three things touch an output element. Its initialisation (the paper's S1) *writes* zero; it belongs to the statement and
+runs with the element's first instance, the lexicographically least over the computation's iterators of those that the
+nest still executes. Every instance *accumulates*. When all statements have run, the element is *read*: by the
+completion of outputs that no statement writes, and by whatever comes after the nest.
+
+Additions commute, so a *reduction* dependence, between two accumulations, may be reordered unless the user asks for
+strict order; but it may not be raced, so a loop that carries one can't run in parallel. All others must hold.
 """
 
 from __future__ import annotations
@@ -12,9 +14,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loopwright.ir import polyhedral
+from loopwright.ir.affine import constant, var
 from loopwright.ir.loopnest import LoopNest, Statement
+from loopwright.ir.marks import CONCURRENT
+from loopwright.ir.order import surely_in_order, surely_independent, surely_starts_first
 
 Instance = tuple[tuple[str, int], ...]
+
+KINDS = {
+    ("write", "accumulate"): "flow",
+    ("write", "read"): "flow",
+    ("accumulate", "read"): "flow",
+    ("read", "write"): "anti",
+    ("read", "accumulate"): "anti",
+    ("write", "write"): "output",
+    ("accumulate", "write"): "output",
+    ("accumulate", "accumulate"): "reduction",
+}
+"""The dependence from one kind of access to another of the same element; two reads have none."""
 
 
 @dataclass(frozen=True)
@@ -41,55 +58,112 @@ def reversed_dependence(nest: LoopNest, *, strict: bool = False) -> Violation | 
 
     Reductions may be reordered unless ``strict``, as when results must be bit-identical.
     """
-    if not strict:
-        return None
-    for later, sink in enumerate(nest.statements):
-        for earlier, source in enumerate(nest.statements):
-            pairs = _dependences(source, sink)
-            if earlier == later:
-                pairs = pairs.intersect(_run_order(sink).reverse())
-            if earlier >= later:
-                violation = _violation(nest, "reduction", "is reversed", pairs)
-                if violation is not None:
-                    return violation
+    proved = surely_in_order(nest) if strict else surely_starts_first(nest)
+    return None if proved else find_reversed(nest, strict=strict)
+
+
+def find_reversed(nest: LoopNest, *, strict: bool = False) -> Violation | None:
+    """As `reversed_dependence`, by isl alone."""
+    before = polyhedral.earlier(1 + len(nest.computation.names))
+    run = _run_times(nest)
+    run_later = polyhedral.earlier(2 + _most_loops(nest)).reverse()
+    reversal = run.apply_range(run_later).apply_range(run.reverse()).intersect(before)
+    touched = _touched(nest)
+    for (source, sink), kind in KINDS.items():
+        if strict or kind != "reduction":
+            pairs = touched[source].apply_range(touched[sink].reverse()).intersect(reversal)
+            violation = _violation(nest, kind, "is reversed", pairs, start=1)
+            if violation is not None:
+                return violation
     return None
 
 
 def carried_dependence(nest: LoopNest, statement: Statement, loop: str) -> Violation | None:
     """A dependence that ``loop`` carries (equal loops outside of it, different iterations of it), or ``None``: only
-    then may its iterations run at the same time."""
+    then may its iterations run at the same time.
+
+    Only reductions are looked for: the instance that initialises an element accumulates it too, so that a loop which
+    carries the flow from it carries a reduction.
+    """
+    return None if surely_independent(statement, loop) else find_carried(nest, statement, loop)
+
+
+def find_carried(nest: LoopNest, statement: Statement, loop: str) -> Violation | None:
+    """As `carried_dependence`, by isl alone."""
     depth = list(statement.extents).index(loop)
     order = polyhedral.earlier(len(statement.loops), depth)
     schedule = statement.schedule
-    pairs = _same_output(statement, statement).intersect(schedule.apply_range(order).apply_range(schedule.reverse()))
+    writes = _writes(statement)
+    same_output = writes.apply_range(writes.reverse())
+    pairs = same_output.intersect(schedule.apply_range(order).apply_range(schedule.reverse()))
     return _violation(nest, "reduction", f"is carried by loop {loop!r} of {statement.name}", pairs)
 
 
-def _dependences(source: Statement, sink: Statement) -> polyhedral.Relation:
-    """Pairs through one output element, the source before the sink in the untransformed order."""
-    return _same_output(source, sink).intersect(polyhedral.earlier(len(source.computation.names)))
+def raced_dependence(nest: LoopNest) -> Violation | None:
+    """A dependence carried by a loop whose mark lets its iterations run at the same time, or ``None``."""
+    for statement in nest.statements:
+        for loop in statement.loops:
+            violation = carried_dependence(nest, statement, loop.name) if loop.mark in CONCURRENT else None
+            if violation is not None:
+                what = f"{violation.what}, which is marked {loop.mark}"
+                return Violation(violation.kind, what, violation.source, violation.sink)
+    return None
 
 
-def _same_output(source: Statement, sink: Statement) -> polyhedral.Relation:
-    computation = source.computation
+def first_instances(nest: LoopNest) -> polyhedral.Relation:
+    """From every output element that is written to the instance that initialises it."""
+    return polyhedral.least(polyhedral.union([_writes(statement) for statement in nest.statements]).reverse())
+
+
+def _touched(nest: LoopNest) -> dict[str, polyhedral.Relation]:
+    """The accesses of each kind, from times of the untransformed order to output elements. A time is a phase (0, or 1
+    for what follows the statements) and an instance; an instance initialises before it accumulates."""
+    names = polyhedral.names("i", len(nest.computation.names))
+    at = polyhedral.access(names, [constant(0), *map(var, names)])
+    writes = polyhedral.union([_writes(statement) for statement in nest.statements])
+    shape = [(f"o{axis}", extent) for axis, extent in enumerate(nest.computation.output.shape)]
+    read_at = [constant(1), *[constant(0)] * len(names)]
+    return {
+        "write": at.reverse().apply_range(first_instances(nest).reverse()),
+        "accumulate": at.reverse().apply_range(writes),
+        "read": polyhedral.function(shape, read_at).reverse(),
+    }
+
+
+def _run_times(nest: LoopNest) -> polyhedral.Relation:
+    """From times of the untransformed order to times of the nest: the number of the statement (reads come after the
+    last) and the loop point, filled up with zeros to the depth of the deepest statement."""
+    names, zero, depth = polyhedral.names("i", len(nest.computation.names)), [constant(0)], _most_loops(nest)
+    at = polyhedral.access(names, [*zero, *map(var, names)])
+    times = []
+    for number, statement in enumerate(nest.statements):
+        loops = polyhedral.names("l", len(statement.loops))
+        point = [constant(0), constant(number), *map(var, loops), *zero * (depth - len(loops))]
+        times.append(at.reverse().apply_range(statement.schedule).apply_range(polyhedral.access(loops, point)))
+    end = polyhedral.function([("end", 1)], [constant(1), *zero * len(names)])
+    return polyhedral.union(
+        [*times, end.reverse().apply_range(polyhedral.function([("end", 1)], [constant(1), *zero * (1 + depth)]))]
+    )
+
+
+def _most_loops(nest: LoopNest) -> int:
+    return max(len(statement.loops) for statement in nest.statements)
+
+
+def _writes(statement: Statement) -> polyhedral.Relation:
+    """From the statement's instances to the output elements that they accumulate."""
+    computation = statement.computation
     iterators = polyhedral.names("i", len(computation.names))
     renaming = dict(zip(computation.names, iterators, strict=True))
     index = [polyhedral.renamed(expression, renaming) for expression in computation.output.index]
-    writes = polyhedral.access(iterators, index)
-    pairs = writes.apply_range(writes.reverse())
-    return pairs.intersect_domain(source.domain).intersect_range(sink.domain)
+    return polyhedral.access(iterators, index).intersect_domain(statement.domain)
 
 
-def _run_order(statement: Statement) -> polyhedral.Relation:
-    """Pairs of the statement's instances of which the first runs first."""
-    order = polyhedral.earlier(len(statement.loops))
-    return statement.schedule.apply_range(order).apply_range(statement.schedule.reverse())
-
-
-def _violation(nest: LoopNest, kind: str, what: str, pairs: polyhedral.Relation) -> Violation | None:
+def _violation(nest: LoopNest, kind: str, what: str, pairs: polyhedral.Relation, start: int = 0) -> Violation | None:
+    """A pair as a witness, without the first ``start`` coordinates; ``None`` where there is no pair."""
     sample = polyhedral.sample_pair(pairs)
     if sample is None:
         return None
     names = nest.computation.names
-    source, sink = (tuple(zip(names, values, strict=True)) for values in sample)
+    source, sink = (tuple(zip(names, values[start:], strict=True)) for values in sample)
     return Violation(kind, what, source, sink)

@@ -14,14 +14,21 @@ from loopwright.ir.loopnest import Case, LoopNest, Statement
 def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray, projection: np.ndarray | None = None) -> np.ndarray:
     """The nest's output for an input ``x`` and the *original* operator's weight, of the shapes that ``input`` and
     ``nest.weight`` state; the dtype is theirs (integers give exact results). Reads outside of the input are zero.
-    ``projection`` (output channels, kept channels) is the weight of the nest's projection, where it has one."""
+    ``projection`` (output channels, kept channels) is the weight of the nest's projection, where it has one.
+
+    Outputs start as garbage (`unset`). An element becomes zero just before its first instance, in the untransformed
+    order, accumulates; so a nest that runs another instance first gives other values.
+    """
     computation = nest.computation
-    output = np.zeros(computation.output.shape, np.result_type(x, weight))
+    output = unset(computation.output.shape, np.result_type(x, weight))
+    first = first_instances(nest)
     for statement in nest.statements:
         for instance in instances(statement):
+            written = _element(computation.output.index, instance)
+            if first[written] == _values(nest, instance):
+                output[written] = 0
             read = _element(computation.input.index, instance)
             if all(0 <= k < extent for k, extent in zip(read, x.shape, strict=True)):
-                written = _element(computation.output.index, instance)
                 output[written] += x[read] * weight[_element(nest.weight.index, instance)]
     completed = complete(nest, output)
     if nest.projection is None:
@@ -37,6 +44,22 @@ def kept(nest: LoopNest, output: np.ndarray) -> np.ndarray:
     assert read is not None
     channels = read.start + read.step * np.arange(read.count)
     return output.take(channels, nest.computation.channel_axis)
+
+
+def unset(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of values that no computation gives: not-a-number, or half of the largest integer."""
+    return np.full(shape, np.iinfo(dtype).max // 2 if np.issubdtype(dtype, np.integer) else np.nan, dtype)
+
+
+def first_instances(nest: LoopNest) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """For every output element that is written, the values of the iterators at which it is initialised: the least of
+    those at which the nest accumulates it, in the iterators' order."""
+    first: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for statement in nest.statements:
+        for instance in instances(statement):
+            written, values = _element(nest.computation.output.index, instance), _values(nest, instance)
+            first[written] = min(first.get(written, values), values)
+    return first
 
 
 def instances(statement: Statement) -> Iterator[dict[str, int]]:
@@ -69,6 +92,10 @@ def completion_table(cases: tuple[Case, ...], shape: tuple[int, ...]) -> np.ndar
         table[holds] = np.ravel_multi_index(tuple(source[:, holds]), shape)
         pending &= ~holds
     return table
+
+
+def _values(nest: LoopNest, instance: dict[str, int]) -> tuple[int, ...]:
+    return tuple(instance[name] for name in nest.computation.names)
 
 
 def _element(index: tuple[Affine, ...], instance: dict[str, int]) -> tuple[int, ...]:

@@ -109,11 +109,13 @@ class Computation:
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop runs from 0 to ``extent - 1``; ``mark`` says how (``unrolled``, or nothing)."""
+    """A loop runs from 0 to ``extent - 1``; ``mark`` says how (`loopwright.ir.marks`; without one, in order), and
+    ``prefetched`` names the tensors of which every iteration first copies the tile that it reads."""
 
     name: str
     extent: int
     mark: str = ""
+    prefetched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, NotALatticeError
 from loopwright.ir.loopnest import VERSION, Condition, Index, Loop, LoopNest, Statement
+from loopwright.ir.marks import require_kept
 
 
 def move(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
@@ -90,7 +91,7 @@ def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retracti
     iterators = statement.computation.extents
     section = {loop.name: section.get(loop.name, var(loop.name)) for loop in statement.loops}
     retraction = {loop.name: retraction.get(loop.name, var(loop.name)) for loop in loops}
-    return replace(
+    carried = replace(
         statement,
         loops=tuple(loops),
         index={it: expression.substitute(section).simplify(extents) for it, expression in statement.index.items()},
@@ -101,6 +102,8 @@ def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retracti
         version=statement.version.substitute(section).simplify(extents),
         scheduled=cache(lambda: statement.schedule.apply_range(_relation(statement, loops, section))),
     )
+    require_kept(statement, carried)
+    return carried
 
 
 def _relation(statement: Statement, loops: Sequence[Loop], section: Mapping[str, Affine]) -> polyhedral.Relation:

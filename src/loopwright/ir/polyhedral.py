@@ -7,6 +7,7 @@ never compared by ``==`` nor hashed by callers: equality is asked here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 import islpy as isl
@@ -68,6 +69,16 @@ def is_bijection(schedule: Relation, onto: Set) -> bool:
 def equal(first: Relation | Set, second: Relation | Set) -> bool:
     """Equality of two sets or two relations, whatever their dimensions are called."""
     return bool(first.is_equal(second))
+
+
+def union(relations: Sequence[Relation]) -> Relation:
+    """All pairs of one or more relations between the same spaces."""
+    return reduce(isl.Map.union, relations)
+
+
+def least(relation: Relation) -> Relation:
+    """For every source its lexicographically least target."""
+    return relation.lexmin()
 
 
 def points(domain: Set) -> set[tuple[int, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.loopnest import Access, Case, LoopNest, Projection, Statement
+from loopwright.ir.marks import described
 
 
 def print_nest(nest: LoopNest) -> str:
@@ -28,8 +29,9 @@ def _kept(nest: LoopNest, projection: Projection) -> str:
 
 def _statement_lines(nest: LoopNest, statement: Statement) -> Iterator[str]:
     for depth, loop in enumerate(statement.loops):
-        marks = [mark for mark in (loop.mark, statement.kind(loop.name)) if mark and mark != "parallel"]
-        comment = f"  # {', '.join(marks)}" if marks else ""
+        kind = statement.kind(loop.name)
+        notes = [note for note in (described(loop), kind if kind != "parallel" else "") if note]
+        comment = f"  # {', '.join(notes)}" if notes else ""
         yield f"{'  ' * depth}for {loop.name} in {loop.extent}:{comment}"
     computation = statement.computation
     written, read, weight = (

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
+
 from loopwright.errors import InvalidNestError
 from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
+from loopwright.ir.interpreter import completion_table
 from loopwright.ir.loopnest import LoopNest, Statement
 
 
 def verify(nest: LoopNest) -> None:
-    """Checks each statement's invariant, and that no two statements share an instance."""
+    """Checks each statement's invariant, that no two statements share an instance, and the completion."""
     for statement in nest.statements:
         verify_statement(statement)
     for k, first in enumerate(nest.statements):
         for second in nest.statements[:k]:
             if not first.domain.is_disjoint(second.domain):
                 raise InvalidNestError(f"{second.name} and {first.name} execute the same statement instance")
+    verify_completion(nest)
+
+
+def verify_completion(nest: LoopNest) -> None:
+    """Every output takes the value of one that some statement writes: its own where it is written itself."""
+    shape = nest.computation.output.shape
+    written = np.zeros(prod(shape), bool)
+    for statement in nest.statements:
+        written[statement.written.flat(shape)] = True
+    source = completion_table(nest.completion, shape).ravel()
+    wrong = ~written[source] | (written & (source != np.arange(source.size)))
+    for element in np.flatnonzero(wrong):
+        own, other = (list(map(int, np.unravel_index(k, shape))) for k in (element, source[element]))
+        what = f"output{own}, which {'a' if written[element] else 'no'} statement writes"
+        raise InvalidNestError(f"the completion is wrong: {what} takes the value of output{other}")
 
 
 def verify_statement(statement: Statement) -> None:

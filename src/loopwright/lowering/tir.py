@@ -41,6 +41,13 @@ def parallel(name: str, extents: Sequence[int], body: Callable[[tuple[Expression
     return loop(name, total, lambda task: body(unflatten(task, extents)), ForKind.PARALLEL)
 
 
+def bound(name: str, extent: int, axis: str, body: Body) -> tirx.Stmt:
+    """A loop whose iterations are the blocks or threads along an axis of a GPU (``blockIdx.x``)."""
+    variable, thread = tirx.Var(name, "int32"), tirx.Var(axis, "int32")
+    binding = tirx.IterVar(None, thread, tirx.IterVar.ThreadIndex, axis)
+    return tirx.For(variable, 0, extent, ForKind.THREAD_BINDING, body(variable), binding)
+
+
 def unflatten(index: Expression, extents: Sequence[int]) -> tuple[Expression, ...]:
     """The coordinates of a row-major ``index``."""
     return tuple(_digits(index, extents))

@@ -78,8 +78,10 @@ class Drawn:
 
 def draw_sequence(nest: LoopNest, rng: random.Random, steps: int) -> TransformationSequence:
     """Up to ``steps`` random steps, each from the list of instances that a random transformation gives for a random
-    statement; raises `NotApplicableError` if one of them turns out not to fit."""
-    sequence, transformations = TransformationSequence(), list(registered().values())
+    statement; raises `NotApplicableError` if one of them turns out not to fit. Steps that only mark loops give no new
+    operator and are not drawn."""
+    sequence = TransformationSequence()
+    transformations = [transformation for transformation in registered().values() if not transformation.marks]
     for _ in range(rng.randint(1, steps)):
         statement = rng.choice(nest.statements)
         instances = list(rng.choice(transformations).instances(statement))

@@ -6,9 +6,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class GpuLimits:
+    """What a kernel may ask of a GPU: the most blocks and the most threads of a block along x, y and z, the most
+    threads of a block in all, and the most shared memory of a block."""
+
+    blocks: tuple[int, int, int]
+    threads: tuple[int, int, int]
+    threads_per_block: int
+    shared_bytes: int
+
+
+@dataclass(frozen=True)
 class Target:
-    """One processor. ``vector_lanes`` counts float32 values of a register, ``vector_registers`` those registers,
-    ``threads`` the threads a kernel may use; cache sizes are bytes of one core. ``features`` are LLVM's attributes."""
+    """One processor, or with ``gpu`` a graphics processor. ``vector_lanes`` counts float32 values of a register,
+    ``vector_registers`` those registers, ``threads`` the threads a kernel may use; cache sizes are bytes of one core.
+    ``features`` are LLVM's attributes."""
 
     name: str
     kind: str
@@ -19,10 +31,13 @@ class Target:
     threads: int
     l1_bytes: int
     l2_bytes: int
+    gpu: GpuLimits | None = None
 
     @property
     def tvm_target(self) -> dict[str, object]:
         """The dictionary form that ``tvm.target.Target`` takes."""
+        if self.gpu is not None:
+            return {"kind": self.kind, "arch": self.processor}
         target: dict[str, object] = {"kind": self.kind, "num-cores": self.threads}
         if self.processor:
             target["mcpu"] = self.processor

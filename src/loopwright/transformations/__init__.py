@@ -1,4 +1,5 @@
-"""Transformations of loop nests: program transformations move statement instances, neural ones remove some."""
+"""Transformations of loop nests: program transformations move statement instances, neural ones remove some,
+mapping ones say what runs them."""
 
 from __future__ import annotations
 

@@ -12,16 +12,21 @@ from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
+from loopwright.ir.marks import described
 from loopwright.ir.move import replace_statement
 from loopwright.text import Call
 
 
 @dataclass(frozen=True)
 class Transformation(ABC):
-    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after."""
+    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after.
+
+    ``neural`` steps remove instances; steps that only mark (``marks``) change neither the operator nor the order.
+    """
 
     name: ClassVar[str]
     neural: ClassVar[bool] = False
+    marks: ClassVar[bool] = False
 
     @abstractmethod
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
@@ -76,6 +81,11 @@ class Transformation(ABC):
 def replaced(statement: Statement, name: str, new: Sequence[Loop]) -> tuple[Loop, ...]:
     """The statement's loops with ``new`` in the place of loop ``name``."""
     return tuple(loop for old in statement.loops for loop in (new if old.name == name else (old,)))
+
+
+def unmarked(statement: Statement) -> list[Loop]:
+    """The loops that steps may still change: those without marks, in order."""
+    return [loop for loop in statement.loops if not described(loop)]
 
 
 def require_name(value: object, usage: str) -> None:

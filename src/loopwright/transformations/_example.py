@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Access, Computation, Iterator, LoopNest, untransformed
+from loopwright.ir.marks import described
 from loopwright.transformations._sequence import TransformationSequence
 
 
@@ -36,6 +37,6 @@ def _loops(nest: LoopNest) -> list[str]:
     lines = []
     for statement in nest.statements:
         for depth, loop in enumerate(statement.loops):
-            mark = f" ({loop.mark})" if loop.mark else ""
+            mark = f" ({described(loop)})" if described(loop) else ""
             lines.append(f"{'  ' * depth}for {loop.name} in {loop.extent}{mark}:")
     return lines

@@ -21,7 +21,7 @@ from loopwright.text import parse_call
 from loopwright.transformations._base import Transformation
 
 IDENTITY = "identity"
-PACKAGES = ("loopwright.transformations.program", "loopwright.transformations.neural")
+PACKAGES = tuple(f"loopwright.transformations.{package}" for package in ("program", "neural", "mapping"))
 
 _STEP = re.compile(r"[^;\n]*?(?=->|;|\n|$)")
 _SEPARATOR = re.compile(r"\s*(?:->|;|\n)\s*")

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
+from loopwright.ir.marks import described
 from loopwright.ir.move import require_restrictable, restrict
 from loopwright.ir.projection import project
 from loopwright.transformations._base import (
@@ -134,4 +135,5 @@ def restrictable(statement: Statement, loop: Loop) -> bool:
     """Whether a neural step may cut the loop down."""
     computation = statement.computation
     batch = any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name))
-    return loop.extent > 1 and not batch and statement.holds_whole_batch and statement.kind(loop.name) != "mixed"
+    one_kind = statement.kind(loop.name) != "mixed"
+    return loop.extent > 1 and not batch and statement.holds_whole_batch and one_kind and not described(loop)

@@ -11,7 +11,7 @@ from loopwright.errors import NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, Statement
 from loopwright.ir.move import move
-from loopwright.transformations._base import Transformation, fresh, require_name
+from loopwright.transformations._base import Transformation, fresh, require_name, unmarked
 
 
 @dataclass(frozen=True)
@@ -49,4 +49,6 @@ class Fuse(Transformation):
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
-        yield from (cls(outer.name, inner.name) for outer, inner in pairwise(statement.loops))
+        free = unmarked(statement)
+        pairs = ((outer, inner) for outer, inner in pairwise(statement.loops) if outer in free and inner in free)
+        yield from (cls(outer.name, inner.name) for outer, inner in pairs)

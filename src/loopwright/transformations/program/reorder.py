@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError
 from loopwright.ir.loopnest import Statement
+from loopwright.ir.marks import VECTORIZED
 from loopwright.ir.move import move
 from loopwright.text import Call
 from loopwright.transformations._base import Transformation, require_name
@@ -43,8 +44,8 @@ class Reorder(Transformation):
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
-        """Every exchange of two loops."""
-        long = [loop.name for loop in statement.loops if loop.extent > 1]
+        """Every exchange of two loops, a vectorized one excepted."""
+        long = [loop.name for loop in statement.loops if loop.extent > 1 and loop.mark != VECTORIZED]
         yield from (cls((second, first)) for first, second in combinations(long, 2))
 
     def call(self) -> Call:

@@ -16,6 +16,7 @@ from loopwright.transformations._base import (
     require_divides,
     require_factor,
     require_name,
+    unmarked,
 )
 
 
@@ -50,5 +51,5 @@ class Split(Transformation):
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
-        for loop in statement.loops:
+        for loop in unmarked(statement):
             yield from (cls(loop.name, factor) for factor in divisors(loop.extent)[:-1])

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from loopwright.errors import ArgumentError
 from loopwright.ir.loopnest import Statement
 from loopwright.text import Call
-from loopwright.transformations._base import Transformation, divisors, require_factor, require_name
+from loopwright.transformations._base import Transformation, divisors, require_factor, require_name, unmarked
 from loopwright.transformations.program.reorder import Reorder
 from loopwright.transformations.program.split import Split
 
@@ -56,8 +56,8 @@ class Tile(Transformation):
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
-        """Tilings of two neighbouring loops."""
-        for first, second in pairwise(loop for loop in statement.loops if loop.extent > 1):
+        """Tilings of two neighbouring loops, marked ones left out."""
+        for first, second in pairwise(loop for loop in unmarked(statement) if loop.extent > 1):
             for factor in divisors(first.extent)[:-1]:
                 yield from (cls(((first.name, factor), (second.name, other))) for other in divisors(second.extent)[:-1])
 

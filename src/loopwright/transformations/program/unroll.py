@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.loopnest import Statement
-from loopwright.ir.move import cut, move
+from loopwright.ir.marks import UNROLLED, mark
+from loopwright.ir.move import cut
 from loopwright.transformations._base import Transformation, divisors, require_name
-
-MARK = "unrolled"
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,11 @@ class Unroll(Transformation):
         if self.count > extent:
             raise NotApplicableError(f"loop {self.loop!r} has {extent} iterations, fewer than {self.count}")
         pieces = cut(statement, self.loop, [self.count]) if self.count < extent else [statement]
-        marked = [replace(loop, mark=MARK) if loop.name == self.loop else loop for loop in pieces[0].loops]
-        return [move(pieces[0], marked, {}, {}), *pieces[1:]]
+        return [mark(pieces[0], self.loop, UNROLLED), *pieces[1:]]
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
         """Up to 16 iterations, of loops that run over outputs alone or reductions alone."""
         for loop in statement.loops:
-            if statement.kind(loop.name) != "mixed" and statement.moves[loop.name]:
+            if not loop.mark and statement.kind(loop.name) != "mixed" and statement.moves[loop.name]:
                 yield from (cls(loop.name, count) for count in divisors(loop.extent) if count <= 16)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loopwright.ir.contraction import operator_form
+from loopwright.ir.interpreter import run
+from loopwright.ir.loopnest import LoopNest
+from loopwright.ir.marks import described
+from loopwright.ir.printer import print_nest
+from loopwright.operators import parse
+from loopwright.transformations import TransformationSequence
+from tests.sampling import integers
+
+BASE = parse("conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)").nest()
+MARKED = "parallel(co) -> prefetch(input, oh) -> prefetch(weight, oh) -> unroll(kh, 3) -> vectorize(kw)"
+
+
+def after(sequence: str) -> LoopNest:
+    return TransformationSequence.parse(sequence).apply(BASE)
+
+
+def marks(nest: LoopNest) -> list[dict[str, str]]:
+    return [{loop.name: described(loop) for loop in s.loops if described(loop)} for s in nest.statements]
+
+
+def test_marks_change_neither_values_nor_the_operator() -> None:
+    x, weight = integers(BASE, 0)
+    assert np.array_equal(run(after(MARKED), x, weight), run(BASE, x, weight))
+    assert operator_form(after(MARKED)).key == operator_form(BASE).key
+
+
+def test_marks_are_printed() -> None:
+    lines = print_nest(after(MARKED)).splitlines()
+    assert "  for co in 4:  # parallel" in lines
+    assert "      for oh in 4:  # prefetches input and weight" in lines
+    assert "            for kw in 3:  # vectorized, reduction" in lines
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("reorder(oh, co)", [{"co": "parallel", "oh": "prefetches weight"}]),
+        ("split(ci, 2)", [{"co": "parallel", "oh": "prefetches weight"}]),
+        ("group(ci, ow, 2)", [{"co": "parallel", "oh": "prefetches weight"}]),
+        ("partition(oh, 1)", [{"co": "parallel", "oh": "prefetches weight"}] * 2),
+        (
+            "unroll(kw, 1)",
+            [
+                {"co": "parallel", "oh": "prefetches weight", "kw": "unrolled"},
+                {"co": "parallel", "oh": "prefetches weight"},
+            ],
+        ),
+    ],
+)
+def test_steps_keep_the_marks_of_loops_that_they_leave_alone(step: str, expected: list[dict[str, str]]) -> None:
+    assert marks(after(f"parallel(co) -> prefetch(weight, oh) -> {step}")) == expected
+
+
+def test_virtual_threads_may_be_several() -> None:
+    nest = after("bind(co, vthread) -> bind(oh, vthread) -> bind(ow, threadIdx.x)")
+    assert marks(nest) == [{"co": "vthread", "oh": "vthread", "ow": "threadIdx.x"}]
