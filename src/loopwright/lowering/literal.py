@@ -15,7 +15,7 @@ from tvm import tirx
 from tvm.tirx import ForKind
 
 from loopwright.ir.affine import Affine, var
-from loopwright.ir.loopnest import Case, Loop, LoopNest, Statement
+from loopwright.ir.loopnest import Case, Loop, LoopNest, Projection, Statement
 from loopwright.ir.marks import AXES, BLOCK_AXES, PARALLEL, THREAD_AXES, UNROLLED, VECTORIZED, VTHREAD
 from loopwright.ir.tile import element_of, tile_of
 from loopwright.lowering.tir import Expression, bound, inside, loop, sequence, unflatten, value
@@ -28,25 +28,56 @@ Point = Mapping[str, Expression]
 
 def literal_primfunc(nest: LoopNest, *, gpu: bool = False) -> tirx.PrimFunc:
     """``main(input, weight, output)``, all float32 of the shapes that the nest's accesses state; the weight is the
-    untransformed operator's.
+    untransformed operator's. A nest that ends in a projection takes its weight before the output.
 
     With ``gpu`` the bound loops are axes, each statement is a kernel, and parallel loops run one iteration after the
     other; without, bound ones do.
     """
-    computation = nest.computation
-    accesses = (computation.input, nest.weight, computation.output)
+    accesses = (nest.computation.input, nest.weight, nest.computation.output)
     read, weight, output = (tirx.decl_buffer(access.shape, "float32", access.tensor) for access in accesses)
-    shape = computation.output.shape
+    if nest.projection is None:
+        return _function([read, weight, output], _stage(nest, read, weight, output, gpu))
+    kept = tirx.decl_buffer(output.shape, "float32", "kept")
+    projecting = nest.projection.nest
+    learned = tirx.decl_buffer(projecting.weight.shape, "float32", projecting.weight.tensor)
+    first = _stage(nest, read, weight, kept, gpu)
+    second = _stage(projecting, kept, learned, output, gpu, nest.projection)
+    return _function([read, weight, learned, output], [tirx.AllocBuffer(kept), *first, *second])
+
+
+def _function(parameters: Sequence[tirx.Buffer], body: Sequence[tirx.Stmt]) -> tirx.PrimFunc:
+    return tirx.PrimFunc(list(parameters), sequence(body)).with_attr({"global_symbol": "main"})
+
+
+def _stage(
+    nest: LoopNest,
+    read: tirx.Buffer,
+    weight: tirx.Buffer,
+    output: tirx.Buffer,
+    gpu: bool,
+    projection: Projection | None = None,
+) -> list[tirx.Stmt]:
+    """The code of one nest over given buffers; as a ``projection`` it reads those channels that it keeps."""
+    accesses = (nest.computation.input, nest.weight, nest.computation.output)
+    shape = nest.computation.output.shape
     written = tirx.decl_buffer(shape, "float32", "written") if nest.completion else output
     body = [tirx.AllocBuffer(written)] if nest.completion else []
     body.append(_over(shape, lambda point: tirx.BufferStore(written, tirx.const(0.0, "float32"), point), gpu))
     for statement in nest.statements:
         places = [element_of(statement, access) for access in accesses]
+        if projection is not None:
+            places[0] = _kept(places[0], nest.computation.channel_axis, projection)
         sources = [_Source(*pair, statement.extents) for pair in zip((read, weight, written), places, strict=True)]
         body.append(_Code(nest, statement, gpu, *sources).kernel())
     if nest.completion:
         body.append(_over(shape, lambda point: _complete(nest.completion, written, output, point), gpu))
-    return tirx.PrimFunc([read, weight, output], sequence(body)).with_attr({"global_symbol": "main"})
+    return body
+
+
+def _kept(element: Sequence[Affine], axis: int, projection: Projection) -> tuple[Affine, ...]:
+    """An element among the kept channels as one among all channels."""
+    channel = element[axis] * projection.step + projection.start
+    return (*element[:axis], channel, *element[axis + 1 :])
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def placements(form: OperatorForm) -> tuple[tuple[Placement, ...], ...] | None:
 def written_outputs(form: OperatorForm, contraction: Contraction) -> np.ndarray:
     """The flat number of the output of every point of the dims that are no reduction, in row-major order."""
     shape = [1 if is_reduction(dim) else dim.extent for dim in contraction.dims]
-    points = np.indices(shape).reshape(len(shape), -1)
+    points = np.indices(shape).reshape(len(shape), prod(shape))
     steps = np.array([dim.output for dim in contraction.dims], dtype=int).reshape(len(shape), 3)
     places = points.T @ steps + np.array(contraction.output_offset)
     return np.asarray(np.ravel_multi_index(tuple(places.T), form.output_shape))
@@ -107,7 +107,7 @@ def _affine(form: OperatorForm, contraction: Contraction, outputs: np.ndarray) -
         places[stride] - places[0] if extent > 1 else places[0] * 0
         for stride, extent in zip(strides, shape, strict=True)
     ]
-    points = np.indices(shape).reshape(len(shape), -1)
+    points = np.indices(shape).reshape(len(shape), prod(shape))
     fitted = points.T @ np.array(steps, dtype=int).reshape(len(shape), 3) + places[0]
     if (fitted != places).any():
         return None
