@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,8 @@ from loopwright.ir.loopnest import LoopNest
 from loopwright.ir.marks import described
 from loopwright.ir.printer import print_nest
 from loopwright.operators import parse
-from loopwright.transformations import TransformationSequence
-from tests.sampling import integers
+from loopwright.transformations import TransformationSequence, registered
+from tests.sampling import integers, random_nest, random_operator
 
 BASE = parse("conv2d(co=4, ci=4, oh=4, ow=4, kh=3, kw=3)").nest()
 MARKED = "parallel(co) -> prefetch(input, oh) -> prefetch(weight, oh) -> unroll(kh, 3) -> vectorize(kw)"
@@ -60,3 +62,16 @@ def test_steps_keep_the_marks_of_loops_that_they_leave_alone(step: str, expected
 def test_virtual_threads_may_be_several() -> None:
     nest = after("bind(co, vthread) -> bind(oh, vthread) -> bind(ow, threadIdx.x)")
     assert marks(nest) == [{"co": "vthread", "oh": "vthread", "ow": "threadIdx.x"}]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_listed_marks_apply(seed: int) -> None:
+    """A mark that a transformation lists is not refused, and leaves the order as it is."""
+    rng = random.Random(seed)
+    nest = random_nest(random_operator(rng), rng, 6)
+    for transformation in (known for known in registered().values() if known.marks):
+        for statement in nest.statements:
+            for step in transformation.instances(statement):
+                (marked,) = step.rewrite(statement)
+                assert marked.index == statement.index
+                assert marked.extents == statement.extents

@@ -11,7 +11,7 @@ strict order; but it may not be raced, so a loop that carries one can't run in p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loopwright.ir import polyhedral
 from loopwright.ir.affine import constant, var
@@ -105,8 +105,7 @@ def raced_dependence(nest: LoopNest) -> Violation | None:
         for loop in statement.loops:
             violation = carried_dependence(nest, statement, loop.name) if loop.mark in CONCURRENT else None
             if violation is not None:
-                what = f"{violation.what}, which is marked {loop.mark}"
-                return Violation(violation.kind, what, violation.source, violation.sink)
+                return replace(violation, what=f"{violation.what}, which is marked {loop.mark}")
     return None
 
 
@@ -131,8 +130,8 @@ def _touched(nest: LoopNest) -> dict[str, polyhedral.Relation]:
 
 
 def _run_times(nest: LoopNest) -> polyhedral.Relation:
-    """From times of the untransformed order to times of the nest: the number of the statement (reads come after the
-    last) and the loop point, filled up with zeros to the depth of the deepest statement."""
+    """From times of the untransformed order to times of the nest: the phase, the number of the statement, and the loop
+    point, filled up with zeros to the depth of the deepest statement."""
     names, zero, depth = polyhedral.names("i", len(nest.computation.names)), [constant(0)], _most_loops(nest)
     at = polyhedral.access(names, [*zero, *map(var, names)])
     times = []
@@ -140,10 +139,12 @@ def _run_times(nest: LoopNest) -> polyhedral.Relation:
         loops = polyhedral.names("l", len(statement.loops))
         point = [constant(0), constant(number), *map(var, loops), *zero * (depth - len(loops))]
         times.append(at.reverse().apply_range(statement.schedule).apply_range(polyhedral.access(loops, point)))
-    end = polyhedral.function([("end", 1)], [constant(1), *zero * len(names)])
-    return polyhedral.union(
-        [*times, end.reverse().apply_range(polyhedral.function([("end", 1)], [constant(1), *zero * (1 + depth)]))]
-    )
+    return polyhedral.union([*times, _after_all(len(names)).reverse().apply_range(_after_all(1 + depth))])
+
+
+def _after_all(rank: int) -> polyhedral.Relation:
+    """From a single point to the time, of that many coordinates beside the phase, at which outputs are read."""
+    return polyhedral.function([("point", 1)], [constant(1), *[constant(0)] * rank])
 
 
 def _most_loops(nest: LoopNest) -> int:
