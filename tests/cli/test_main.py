@@ -56,7 +56,7 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
         (["transform", "--operator", DENSE, "grop(co, ci, 2)"], "unknown transformation 'grop'; known: bottleneck"),
         (["transform", "--operator", DENSE, "group(co, ci, 3)"], "3 does not divide the 8 iterations of loop 'co'"),
         (["transform", "--operator", DENSE, "split(oc, 2)"], "no loop 'oc'; its loops are n, co, ci, oh, ow, kh, kw"),
-        (["transform", "--operator", "conv3d(co=8)", "identity"], "unknown operator 'conv3d'; known: conv2d"),
+        (["transform", "--operator", "conv4d(co=8)", "identity"], "unknown operator 'conv4d'; known: conv1d, conv2d"),
         (["inspect", "resnet43"], "unknown model 'resnet43'; known: "),
         (["inspect", "nowhere/net.py:make", "--input", "1,3,8,8"], "there is no file nowhere/net.py"),
     ],
