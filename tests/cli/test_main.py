@@ -53,7 +53,10 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
         (["transform", "resnet34", "group(co, ci, 2)"], "give MODEL --layer NAME 'SEQUENCE', or --operator"),
         (["transform", "resnet34", "identity", "--operator", DENSE], "without MODEL and --layer"),
         (["transform", "--operator", DENSE, "group(co, ci"], "at character 13: group(co, ci»"),
-        (["transform", "--operator", DENSE, "grop(co, ci, 2)"], "unknown transformation 'grop'; known: bottleneck"),
+        (
+            ["transform", "--operator", DENSE, "grop(co, ci, 2)"],
+            "unknown transformation 'grop'; known: bind, bottleneck",
+        ),
         (["transform", "--operator", DENSE, "group(co, ci, 3)"], "3 does not divide the 8 iterations of loop 'co'"),
         (["transform", "--operator", DENSE, "split(oc, 2)"], "no loop 'oc'; its loops are n, co, ci, oh, ow, kh, kw"),
         (["transform", "--operator", "conv4d(co=8)", "identity"], "unknown operator 'conv4d'; known: conv1d, conv2d"),

@@ -19,7 +19,7 @@ CONV = "conv2d(co=8, ci=4, oh=4, ow=4, kh=3, kw=3)"
 
 def random_live(channels: int, rng: random.Random) -> np.ndarray:
     """A first, a middle or a strided part, or any channels."""
-    part = channels // rng.choice([2, channels])
+    part = max(1, channels // rng.choice([2, channels]))
     kinds = [range(part), range(0, channels, channels // part), rng.sample(range(channels), part)]
     return np.isin(np.arange(channels), list(rng.choice(kinds)))
 

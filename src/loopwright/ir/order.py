@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from loopwright.ir.affine import Affine
-from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, Point, digits, merge_dims
+from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, Point, apart, digits, merge_dims
 from loopwright.ir.loopnest import LoopNest, Statement
 
 
@@ -147,9 +147,8 @@ def _precedes(first: Lattice, second: Lattice, rank: int) -> bool:
     """Whether, wherever the first ``rank`` coordinates agree, the others rise lexicographically."""
     if first.offset[:rank] == second.offset[:rank] and first.dims == second.dims:
         return first.offset[rank:] < second.offset[rank:]
-    for axis in range(rank):
-        if first.ends[axis] <= second.offset[axis] or second.ends[axis] <= first.offset[axis]:
-            return True
+    if apart(first, second, rank):
+        return True
     for axis in range(rank, len(first.offset)):
         if first.ends[axis] - 1 != second.offset[axis]:
             return first.ends[axis] - 1 < second.offset[axis]
