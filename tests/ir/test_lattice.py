@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loopwright.ir.affine import var
-from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, count_union, join, join_all
+from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, apart, count_union, join, join_all
 
 
 def line(offset: int, extent: int, step: int = 1) -> Lattice:
@@ -44,3 +44,10 @@ def test_unions_are_counted_once() -> None:
 def test_flat_numbers_are_row_major() -> None:
     lattice = Lattice((1, 0), (LatticeDim(2, (1, 0)), LatticeDim(3, (0, 2))))
     assert lattice.flat((4, 6)).tolist() == [[6, 8, 10], [12, 14, 16]]
+
+
+def test_lattices_of_other_residues_are_apart() -> None:
+    even, odd = (Lattice((start, 0), (LatticeDim(4, (2, 0)), LatticeDim(3, (0, 1)))) for start in (0, 1))
+    assert apart(even, odd, 1)
+    assert not apart(even, Lattice((2, 2), ()), 2)
+    assert count_union([even, odd]) == even.size + odd.size

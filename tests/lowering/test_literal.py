@@ -45,6 +45,13 @@ def test_marked_nests_compute_what_the_interpreter_does(operator: str, sequence:
     assert error(by_literal_code(nest, x, weight), run(nest, x, weight)) < TOLERANCE
 
 
+def test_a_second_input_is_prefetched_like_a_weight() -> None:
+    nest = after("matmul(n=2, h=2, m=4, p=4, k=4)", "prefetch(operand, h) -> prefetch(input, m)")
+    x, operand = numbers(nest, 0)
+    assert str(literal_primfunc(nest)).count("_tile = T.alloc_buffer") == 2
+    assert error(by_literal_code(nest, x, operand), run(nest, x, operand)) < TOLERANCE
+
+
 def test_marks_are_kinds_of_loops() -> None:
     sequence = "reorder(kh, kw, oh, ow) -> parallel(co) -> unroll(kw, 3) -> vectorize(ow) -> bind(oh, threadIdx.x)"
     text = str(literal_primfunc(after(OPERATORS[0], sequence)))

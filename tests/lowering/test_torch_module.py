@@ -101,3 +101,9 @@ def test_state_round_trips_and_holds_weights_only() -> None:
 def test_any_batch_runs() -> None:
     module, _ = module_of("group(co, ci, 2)")
     assert module(torch.zeros(5, 8, 6, 6, dtype=torch.double)).shape == (5, 8, 6, 6)
+
+
+def test_a_projection_from_one_channel_begins_as_repeating_it() -> None:
+    module, conv = module_of("bottleneck(co, 8, complete=project)")
+    x = torch.randn(2, 8, 6, 6, dtype=torch.double)
+    assert torch.allclose(module(x), conv(x)[:, :1].expand(2, 8, 6, 6))

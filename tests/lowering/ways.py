@@ -66,17 +66,14 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 @torch.no_grad()
 def by_module(form: OperatorForm, tensors: Tensors) -> np.ndarray:
     """What the operator's PyTorch module gives."""
-    x = torch.from_numpy(tensors.x)
-    if form.two_inputs:
-        return OperatorModule(form, tensors.weight.shape[1:])(x, torch.from_numpy(tensors.weight)).numpy()
-    module = OperatorModule(form, tensors.weight.shape)
-    stage: OperatorModule | None = module
-    for weight in tensors.weights:
-        assert stage is not None
+    x, weights = torch.from_numpy(tensors.x), list(tensors.weights)
+    operand = [torch.from_numpy(weights[0])] if form.two_inputs else []
+    module = OperatorModule(form, weights[0].shape[1:] if operand else weights[0].shape)
+    stages = [module] if module.then is None else [module, module.then]
+    for stage, weight in list(zip(stages, weights, strict=True))[len(operand) :]:
         for name, indices in stage.origins().items():
             stage.get_parameter(name).copy_(torch.from_numpy(np.asarray(weight.ravel()[indices])))
-        stage = stage.then
-    return module(x).numpy()
+    return module(x, *operand).numpy()
 
 
 def by_literal_code(nest: LoopNest, tensors: Tensors) -> np.ndarray:
@@ -90,7 +87,8 @@ def by_literal_code(nest: LoopNest, tensors: Tensors) -> np.ndarray:
 def by_kernel(form: OperatorForm, tensors: Tensors) -> np.ndarray:
     """What the operator's scheduled kernel gives; image by image where each has an operand of its own."""
     if form.two_inputs:
-        return np.concatenate([_run_kernel(form, tensors.x[[k]], [own]) for k, own in enumerate(tensors.weight)])
+        rows = enumerate(tensors.weight)
+        return np.concatenate([_run_kernel(form, tensors.x[[k]], [own, *tensors.weights[1:]]) for k, own in rows])
     return _run_kernel(form, tensors.x, tensors.weights)
 
 

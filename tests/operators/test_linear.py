@@ -31,6 +31,14 @@ def test_a_module_adds_its_bias_to_the_channels() -> None:
     assert torch.equal(module(torch.zeros(2, 5, 6)), torch.arange(4.0).expand(2, 5, 4))
 
 
+def test_a_projected_module_has_a_bias_for_every_channel() -> None:
+    nest = parse("linear(co=4, ci=6, tokens=5)").nest()
+    form = operator_form(TransformationSequence.parse("bottleneck(co, 4, complete=project)").apply(nest))
+    module = OperatorModule(form, (4, 6), bias=True)
+    assert module(torch.zeros(2, 5, 6)).shape == (2, 5, 4)
+    assert sorted(tuple(parameter.shape) for parameter in module.parameters()) == [(4,), (4,), (6,)]
+
+
 def test_groups_halve_weights_and_work() -> None:
     nest = parse("linear(co=4, ci=8, tokens=6)").nest()
     changed = TransformationSequence.parse("group(co, ci, 2)").apply(nest)

@@ -47,6 +47,13 @@ def test_the_module_takes_two_inputs_and_holds_no_weights() -> None:
         module(x)
 
 
+def test_the_operand_is_what_is_prefetched() -> None:
+    nest = TransformationSequence.parse("prefetch(operand, m)").apply(PRODUCT.nest())
+    assert "for m in 3:  # prefetches operand" in print_nest(nest)
+    with pytest.raises(NotApplicableError, match="s0 reads no weight; it reads input and operand"):
+        TransformationSequence.parse("prefetch(weight, m)").apply(PRODUCT.nest())
+
+
 def test_there_are_no_weights_to_untie() -> None:
     with pytest.raises(NotApplicableError, match="both factors are inputs, so there are no weights to untie"):
         TransformationSequence.parse("untie(m)").apply(PRODUCT.nest())

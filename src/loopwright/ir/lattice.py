@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def linear_map(index: Sequence[Affine], step: Mapping[str, int]) -> Point:
 def count_union(lattices: Sequence[Lattice]) -> int:
     """The number of points in the union of lattices over the same iterators."""
     distinct = list(dict.fromkeys(lattices))
-    if all(_apart(a, b) for k, a in enumerate(distinct) for b in distinct[:k]):
+    if all(apart(a, b, len(a.offset)) for k, a in enumerate(distinct) for b in distinct[:k]):
         return sum(lattice.size for lattice in distinct)
     shape = [max(ends) for ends in zip(*(lattice.ends for lattice in distinct), strict=True)]
     found = np.zeros(prod(shape), bool)
@@ -108,10 +108,18 @@ def count_union(lattices: Sequence[Lattice]) -> int:
     return int(found.sum())
 
 
-def _apart(first: Lattice, second: Lattice) -> bool:
-    """True when their intervals along some axis don't meet (so the lattices surely don't)."""
-    axes = range(len(first.offset))
-    return any(first.ends[k] <= second.offset[k] or second.ends[k] <= first.offset[k] for k in axes)
+def apart(first: Lattice, second: Lattice, rank: int) -> bool:
+    """True when, along one of the first ``rank`` axes, their intervals don't meet, or their residues by the steps'
+    greatest common divisor differ (Banerjee, "Dependence analysis for supercomputing", 1988): surely no points of
+    theirs agree in all those axes."""
+    return any(_apart_along(first, second, axis) for axis in range(rank))
+
+
+def _apart_along(first: Lattice, second: Lattice, axis: int) -> bool:
+    if first.ends[axis] <= second.offset[axis] or second.ends[axis] <= first.offset[axis]:
+        return True
+    common = gcd(*(dim.step[axis] for lattice in (first, second) for dim in lattice.dims))
+    return common > 1 and (first.offset[axis] - second.offset[axis]) % common != 0
 
 
 def merge_dims(dims: Sequence[LatticeDim]) -> tuple[LatticeDim, ...]:

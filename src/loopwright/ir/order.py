@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import gcd
 
 from loopwright.ir.affine import Affine
-from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, Point, digits, merge_dims
+from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, Point, apart, digits, merge_dims
 from loopwright.ir.loopnest import LoopNest, Statement
 
 
@@ -148,21 +147,12 @@ def _precedes(first: Lattice, second: Lattice, rank: int) -> bool:
     """Whether, wherever the first ``rank`` coordinates agree, the others rise lexicographically."""
     if first.offset[:rank] == second.offset[:rank] and first.dims == second.dims:
         return first.offset[rank:] < second.offset[rank:]
-    if any(_apart(first, second, axis) for axis in range(rank)):
+    if apart(first, second, rank):
         return True
     for axis in range(rank, len(first.offset)):
         if first.ends[axis] - 1 != second.offset[axis]:
             return first.ends[axis] - 1 < second.offset[axis]
     return False
-
-
-def _apart(first: Lattice, second: Lattice, axis: int) -> bool:
-    """Whether no point of one has the coordinate of a point of the other: intervals that don't meet, or steps past each
-    other."""
-    if first.ends[axis] <= second.offset[axis] or second.ends[axis] <= first.offset[axis]:
-        return True
-    step = gcd(*(dim.step[axis] for dim in (*first.dims, *second.dims)))
-    return step > 1 and (first.offset[axis] - second.offset[axis]) % step != 0
 
 
 def _span(steps: Sequence[LatticeDim], size: int) -> Point:

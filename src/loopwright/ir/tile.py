@@ -61,7 +61,7 @@ def tile(statement: Statement, tensor: str, name: str) -> Tile:
 
 
 def read_access(statement: Statement, tensor: str) -> Access:
-    """How instances read ``input`` or ``weight``; the weight's first axis is its version."""
+    """How instances read ``input``, or else the weight, of which the first axis is its version."""
     computation = statement.computation
     if tensor == computation.input.tensor:
         return computation.input

@@ -37,23 +37,26 @@ class Part:
 def inside_parts(number: int, contraction: Contraction, depths: int) -> Iterator[Part]:
     """Contractions that together do what one does and read depths in ``range(depths)`` only: the longest dim along the
     depth is cut to what it reads inside, for each point of the others."""
-    moving = [k for k, dim in enumerate(contraction.dims) if dim.input[DEPTH]]
-    moving.sort(key=lambda k: contraction.dims[k].extent)
-    ranges = [range(contraction.dims[k].extent) for k in moving]
-    steps = [contraction.dims[k].input[DEPTH] for k in moving]
-    ends = [step * (len(own) - 1) for step, own in zip(steps, ranges, strict=True)]
-    start = contraction.input_offset[DEPTH]
-    if start + sum(min(0, end) for end in ends) >= 0 and start + sum(max(0, end) for end in ends) < depths:
+    dims = contraction.dims
+    moving = sorted((k for k, dim in enumerate(dims) if dim.input[DEPTH]), key=lambda k: dims[k].extent)
+    if _reads_inside(contraction, depths):
         yield Part(number, contraction)
     elif moving:
-        for point in product(*ranges[:-1]):
-            first = start + sum(k * step for k, step in zip(point, steps, strict=False))
-            inside = [k for k in ranges[-1] if 0 <= first + k * steps[-1] < depths]
+        *others, longest = moving
+        step = dims[longest].input[DEPTH]
+        for point in product(*(range(dims[k].extent) for k in others)):
+            pairs = list(zip(others, point, strict=True))
+            start = _moved(contraction.input_offset, [(dims[k].input, at) for k, at in pairs])[DEPTH]
+            inside = [at for at in range(dims[longest].extent) if 0 <= start + at * step < depths]
             if inside:
-                kept = dict(
-                    zip(moving, (*(range(k, k + 1) for k in point), range(inside[0], inside[-1] + 1)), strict=True)
-                )
+                kept = {k: range(at, at + 1) for k, at in pairs} | {longest: range(inside[0], inside[-1] + 1)}
                 yield _part(number, contraction, kept)
+
+
+def _reads_inside(contraction: Contraction, depths: int) -> bool:
+    ends = [dim.input[DEPTH] * (dim.extent - 1) for dim in contraction.dims]
+    start = contraction.input_offset[DEPTH]
+    return start + sum(min(0, end) for end in ends) >= 0 and start + sum(max(0, end) for end in ends) < depths
 
 
 def _part(number: int, contraction: Contraction, kept: Mapping[int, range]) -> Part:

@@ -31,16 +31,18 @@ class OperatorModule(nn.Module):
 
     def __init__(self, form: OperatorForm, weight_shape: Point, bias: bool = False):
         super().__init__()
-        self.form = form
-        self._inner = form = channels_first(form)
-        self._contractions = [lower(c, form.input_shape, batched=form.two_inputs) for c in form.contractions]
+        self.form, self._inner = form, channels_first(form)
+        self._contractions = [
+            lower(contraction, self._inner.input_shape, batched=form.two_inputs)
+            for contraction in self._inner.contractions
+        ]
         self._weight_shape = tuple(weight_shape)
         self._pools = () if form.two_inputs else weight_pools(form, self._weight_shape)
         for number, pool in enumerate(self._pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
         self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
-        self.register_parameter("bias", nn.Parameter(torch.zeros(form.result_shape[0])) if bias else None)
-        self._assembly = assemble(form)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(self._channels)) if bias else None)
+        self._assembly = assemble(self._inner)
         self._tables = self._register_tables()
 
     @classmethod
@@ -81,12 +83,18 @@ class OperatorModule(nn.Module):
             raise ArgumentError(f"this operator takes {1 + self.form.two_inputs} inputs")
         channel = 1 + self.form.channel_axis
         weights = self.contraction_weights()[: len(self._contractions)] if operand is None else self._elements(operand)
-        read = x.movedim(channel, 1)
-        results = [run(read, weight) for run, weight in zip(self._contractions, weights, strict=True)]
-        output = self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
-        output = output.movedim(1, channel)
+        output = self._stage(x.movedim(channel, 1), weights).movedim(1, channel)
         output = output if self.then is None else self.then(output)
         return output if self.bias is None else output + self.bias.view(-1, *[1] * (output.ndim - 1 - channel))
+
+    def _stage(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """The completed output of all contractions, channels first like ``x``."""
+        results = [run(x, weight) for run, weight in zip(self._contractions, weights, strict=True)]
+        return self._gathered(results) if self._assembly is None else self._selected(results, self._assembly)
+
+    @property
+    def _channels(self) -> int:
+        return self.form.result_shape[self.form.channel_axis]
 
     def _elements(self, operand: Tensor) -> list[Tensor]:
         """What every contraction reads of a second input, (N, *weight_shape) each."""
@@ -98,10 +106,10 @@ class OperatorModule(nn.Module):
         """Sets a projection's weight (output channels, kept channels) so that output ``o`` is kept channel ``o mod
         count``."""
         weight = self.get_parameter("weight_0")
-        outputs = torch.arange(weight.shape[0], device=weight.device)
+        outputs = torch.arange(self._channels, device=weight.device)
         with torch.no_grad():
-            weight.zero_()
-            weight[outputs, outputs % weight.shape[1]] = 1
+            matrix = weight.zero_().view(self._channels, -1)
+            matrix[outputs, outputs % matrix.shape[1]] = 1
 
     def _selected(self, results: Sequence[Tensor], assembly: Assembly) -> Tensor:
         images = [

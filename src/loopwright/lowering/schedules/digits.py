@@ -170,10 +170,7 @@ class _Cutter:
         """The dims without weight that move along ``axis`` and neither along ``other`` nor the channels, the longest
         first."""
         pixels = [k for k, dim in enumerate(self.dims) if dim.output[axis] and not dim.in_weight]
-        across = {
-            k: [step[at] for step in (self.dims[k].input, self.dims[k].output) for at in (0, other)] for k in pixels
-        }
-        moving = [k for k in pixels if not any(across[k])]
+        moving = [k for k in pixels if not any(self.dims[k].input[a] or self.dims[k].output[a] for a in (0, other))]
         return sorted(moving, key=lambda k: -self.dims[k].extent)
 
     def _reduction(self, mixed: bool) -> list[Digit]:
