@@ -120,7 +120,7 @@ class Affine:
 
     def coefficient(self, name: str) -> int:
         """The factor of variable ``name`` outside of divisions."""
-        return next((c for atom, c in self.terms if atom == Var(name)), 0)
+        return next((c for atom, c in self.terms if isinstance(atom, Var) and atom.name == name), 0)
 
     def substitute(self, values: Mapping[str, Affine]) -> Affine:
         """Replaces variables by expressions; variables that ``values`` does not name stay."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
@@ -63,6 +64,7 @@ class Transformation(ABC):
         return cls(**dict(zip(required, call.arguments, strict=True)), **given)
 
     @classmethod
+    @cache
     def usage(cls) -> str:
         """The form of a call, for messages."""
         required = [field.name for field in fields(cls) if field.default is not None]
@@ -99,9 +101,10 @@ def require_divides(factor: int, loop: Loop) -> None:
         )
 
 
-def divisors(extent: int) -> list[int]:
+@cache
+def divisors(extent: int) -> tuple[int, ...]:
     """The divisors of ``extent`` from 2 up to itself."""
-    return [factor for factor in range(2, extent + 1) if extent % factor == 0]
+    return tuple(factor for factor in range(2, extent + 1) if extent % factor == 0)
 
 
 def fresh(name: str, statement: Statement) -> str:
