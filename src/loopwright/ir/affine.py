@@ -92,13 +92,18 @@ class Affine:
         return constant(other) - self
 
     def __floordiv__(self, divisor: int) -> Affine:
-        """Exact for the part that the divisor divides: ``(4*a + b) // 4 == a + b//4``."""
+        """Exact for the part that the divisor divides, ``(4*a + b) // 4 == a + b//4``, and in one division where one is
+        inside another, ``(a + b//2) // 4 == (2*a + b) // 8``."""
         if divisor == 1:
             return self
         whole = _collect(((atom, c // divisor) for atom, c in self.terms if c % divisor == 0), self.constant // divisor)
         rest = _collect(((atom, c) for atom, c in self.terms if c % divisor), self.constant % divisor)
         if not rest.terms:
             return whole
+        inner = next((atom for atom, c in rest.terms if isinstance(atom, FloorDiv) and c == 1), None)
+        if inner is not None:
+            rest = (rest - Affine(((inner, 1),))) * inner.divisor + inner.numerator
+            return whole + rest // (divisor * inner.divisor)
         return whole + Affine(((FloorDiv(rest, divisor), 1),))
 
     def __mod__(self, divisor: int) -> Affine:

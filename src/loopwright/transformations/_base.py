@@ -19,10 +19,14 @@ from loopwright.text import Call
 
 @dataclass(frozen=True)
 class Transformation(ABC):
-    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after."""
+    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after.
+
+    ``neural`` steps remove instances; steps that only mark (``marks``) change neither the operator nor the order.
+    """
 
     name: ClassVar[str]
     neural: ClassVar[bool] = False
+    marks: ClassVar[bool] = False
 
     @abstractmethod
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
