@@ -68,15 +68,19 @@ class Transformation(ABC):
         return cls(**dict(zip(required, call.arguments, strict=True)), **given)
 
     @classmethod
-    @cache
     def usage(cls) -> str:
         """The form of a call, for messages."""
-        required = [field.name for field in fields(cls) if field.default is not None]
-        optional = [f"{field.name}=..." for field in fields(cls) if field.default is None]
-        return f"{cls.name}({', '.join(required + optional)})"
+        return _usage(cls)
 
     def __str__(self) -> str:
         return str(self.call())
+
+
+@cache
+def _usage(transformation: type[Transformation]) -> str:
+    required = [field.name for field in fields(transformation) if field.default is not None]
+    optional = [f"{field.name}=..." for field in fields(transformation) if field.default is None]
+    return f"{transformation.name}({', '.join(required + optional)})"
 
 
 def replaced(statement: Statement, name: str, new: Sequence[Loop]) -> tuple[Loop, ...]:
