@@ -67,7 +67,7 @@ class Bounds:
             return value == self.unroll
         if parameter == "points":
             return extents == [2 * value]
-        return value in self.factors or all(value == extent and not self._divide(extent) for extent in extents)
+        return value in self.factors or {value} == set(extents) and not self._divide(value)
 
     def _divide(self, extent: int) -> bool:
         return any(extent % factor == 0 for factor in self.factors)
@@ -187,7 +187,7 @@ class _Expander:
         self.bounds, self.expansion = bounds, Expansion()
         self._steps = [step for step in registered().values() if not step.marks]
         program = self._offered(nest, [step for step in self._steps if not step.neural])
-        self._reordering = {type(option.step) for option in program if _only_reordered(option, option.apply())}
+        self._reordering = {type(option.step) for option in program if _reordered(option, option.apply())}
 
     def extend(self, nest: LoopNest, node: Node, before: Costs | None = None) -> None:
         """Tries every step after ``node``; where ``before`` says what steps cost before the last one, which only
@@ -242,9 +242,8 @@ class _Expander:
 
     def _go_on(self, nest: LoopNest, node: Node, left: int, option: _Option, costs: Costs) -> None:
         """Looks at the last step at once, and leaves what is before it for later."""
-        if _only_reordered(option, nest):
-            if _order(option.nest) != _order(nest):
-                self.extend(nest, replace(node, program=node.program - 1, closing=False), costs)
+        if _reordered(option, nest):
+            self.extend(nest, replace(node, program=node.program - 1, closing=False), costs)
         elif left == 1:
             self.extend(nest, node)
         else:
@@ -290,9 +289,9 @@ def _rewritten(option: _Option, nest: LoopNest) -> Sequence[Statement]:
     return nest.statements[option.number : option.number + count]
 
 
-def _only_reordered(option: _Option, nest: LoopNest) -> bool:
-    """Whether the step has left all loops as they were, but perhaps their order."""
-    return not option.step.neural and not _made(option, nest)
+def _reordered(option: _Option, nest: LoopNest) -> bool:
+    """Whether the step has changed nothing but the order of loops."""
+    return not option.step.neural and not _made(option, nest) and _order(option.nest) != _order(nest)
 
 
 def _order(nest: LoopNest) -> list[list[str]]:
