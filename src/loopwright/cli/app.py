@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
-from loopwright.cli.commands import inspect, optimize, transform
+from loopwright.cli.commands import discover, inspect, optimize, transform
 
 app = typer.Typer(
     name="loopwright",
@@ -40,3 +40,4 @@ def loopwright(
 app.command("optimize")(optimize.command)
 app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
+app.command("discover")(discover.command)

@@ -92,13 +92,18 @@ class Affine:
         return constant(other) - self
 
     def __floordiv__(self, divisor: int) -> Affine:
-        """Exact for the part that the divisor divides: ``(4*a + b) // 4 == a + b//4``."""
+        """Exact for the part that the divisor divides, ``(4*a + b) // 4 == a + b//4``, and in one division where one is
+        inside another, ``(a + b//2) // 4 == (2*a + b) // 8``."""
         if divisor == 1:
             return self
         whole = _collect(((atom, c // divisor) for atom, c in self.terms if c % divisor == 0), self.constant // divisor)
         rest = _collect(((atom, c) for atom, c in self.terms if c % divisor), self.constant % divisor)
         if not rest.terms:
             return whole
+        inner = next((atom for atom, c in rest.terms if isinstance(atom, FloorDiv) and c == 1), None)
+        if inner is not None:
+            rest = (rest - Affine(((inner, 1),))) * inner.divisor + inner.numerator
+            return whole + rest // (divisor * inner.divisor)
         return whole + Affine(((FloorDiv(rest, divisor), 1),))
 
     def __mod__(self, divisor: int) -> Affine:
@@ -125,7 +130,7 @@ class Affine:
 
     def coefficient(self, name: str) -> int:
         """The factor of variable ``name`` outside of divisions."""
-        return next((c for atom, c in self.terms if atom == Var(name)), 0)
+        return next((c for atom, c in self.terms if isinstance(atom, Var) and atom.name == name), 0)
 
     def substitute(self, values: Mapping[str, Affine]) -> Affine:
         """Replaces variables by expressions; variables that ``values`` does not name stay."""

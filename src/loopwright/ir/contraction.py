@@ -133,7 +133,25 @@ class OperatorForm:
     @property
     def key(self) -> str:
         """A hash of what is computed: equal operators have equal keys."""
-        return sha256(repr([self._shared(), self]).encode()).hexdigest()[:24]
+        computed = replace(self, completion=(), then=None)
+        parts = [self._shared(), computed, self._sources(), self.then and self.then.key]
+        return sha256(repr(parts).encode()).hexdigest()[:24]
+
+    def _sources(self) -> list[tuple[Point, bytes]]:
+        """For each axis, where outputs take their values from, as a table over the axes that matter; equal completions
+        have equal tables, in whatever cases they are written."""
+        grid = np.ix_(*(np.arange(extent) for extent in self.output_shape))
+        axes = {f"o{k}": coordinates for k, coordinates in enumerate(grid)}
+        sources = list(grid)
+        for case in reversed(self.completion):
+            holds = np.ones((1,) * len(grid), bool)
+            for expression, bound in case.where:
+                value = expression.evaluate(axes, np.minimum)
+                holds = holds & (value >= 0) & (value < bound)
+            given = [expression.evaluate(axes, np.minimum) for expression in case.source]
+            sources = [np.where(holds, new, old) for new, old in zip(given, sources, strict=True)]
+        tables = [_without_repeats(table) for table in sources]
+        return [(table.shape, table.tobytes()) for table in tables]
 
     def _shared(self) -> list[bool]:
         """Which contractions share weights with one before (never the case for most)."""
@@ -143,6 +161,14 @@ class OperatorForm:
             and any(o is not None and count_union([o, origin]) < o.size + origin.size for o in origins[:k])
             for k, origin in enumerate(origins)
         ]
+
+
+def _without_repeats(table: np.ndarray) -> np.ndarray:
+    """The table, reduced to one entry along every axis on which it does not depend."""
+    for axis in range(table.ndim):
+        first = table.take([0], axis)
+        table = first if (table == first).all() else table
+    return table
 
 
 def operator_form(nest: LoopNest) -> OperatorForm:

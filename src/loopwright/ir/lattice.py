@@ -93,7 +93,8 @@ class Lattice:
 
 def linear_map(index: Sequence[Affine], step: Mapping[str, int]) -> Point:
     """How far each expression moves when the iterators move by ``step``."""
-    return tuple(sum(expression.coefficient(name) * by for name, by in step.items()) for expression in index)
+    moved = [(name, by) for name, by in step.items() if by]
+    return tuple(sum(expression.coefficient(name) * by for name, by in moved) for expression in index)
 
 
 def count_union(lattices: Sequence[Lattice]) -> int:

@@ -89,28 +89,34 @@ def replace_statement(nest: LoopNest, old: Statement, new: Sequence[Statement], 
 def _carry(statement: Statement, loops: Sequence[Loop], section: Index, retraction: Index) -> Statement:
     extents = {loop.name: loop.extent for loop in loops}
     iterators = statement.computation.extents
-    section = {loop.name: section.get(loop.name, var(loop.name)) for loop in statement.loops}
-    retraction = {loop.name: retraction.get(loop.name, var(loop.name)) for loop in loops}
+    moved = {
+        loop: expression.simplify(statement.extents).substitute(statement.position).simplify(iterators)
+        for loop, expression in retraction.items()
+    }
+    position = {**statement.position, **moved}
     carried = replace(
         statement,
         loops=tuple(loops),
-        index={it: expression.substitute(section).simplify(extents) for it, expression in statement.index.items()},
-        position={
-            loop: expression.simplify(statement.extents).substitute(statement.position).simplify(iterators)
-            for loop, expression in retraction.items()
-        },
-        version=statement.version.substitute(section).simplify(extents),
+        index={it: _over(expression, section, extents) for it, expression in statement.index.items()},
+        position={loop.name: position[loop.name] for loop in loops},
+        version=_over(statement.version, section, extents),
         scheduled=cache(lambda: statement.schedule.apply_range(_relation(statement, loops, section))),
     )
     require_kept(statement, carried)
     return carried
 
 
+def _over(expression: Affine, section: Index, extents: Mapping[str, int]) -> Affine:
+    """The expression over the new loops."""
+    return expression.substitute(section).simplify(extents) if expression.variables & section.keys() else expression
+
+
 def _relation(statement: Statement, loops: Sequence[Loop], section: Mapping[str, Affine]) -> polyhedral.Relation:
     """From the old loop points to the new ones, as isl has it: the section, backwards."""
     new = {loop.name: f"l{k}" for k, loop in enumerate(loops)}
     bounds = [(new[loop.name], loop.extent) for loop in loops]
-    values = [polyhedral.renamed(section[loop.name], new) for loop in statement.loops]
+    old = [section.get(loop.name, var(loop.name)) for loop in statement.loops]
+    values = [polyhedral.renamed(expression, new) for expression in old]
     return polyhedral.function(bounds, values).reverse()
 
 

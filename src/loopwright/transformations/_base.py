@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
@@ -70,12 +71,17 @@ class Transformation(ABC):
     @classmethod
     def usage(cls) -> str:
         """The form of a call, for messages."""
-        required = [field.name for field in fields(cls) if field.default is not None]
-        optional = [f"{field.name}=..." for field in fields(cls) if field.default is None]
-        return f"{cls.name}({', '.join(required + optional)})"
+        return _usage(cls)
 
     def __str__(self) -> str:
         return str(self.call())
+
+
+@cache
+def _usage(transformation: type[Transformation]) -> str:
+    required = [field.name for field in fields(transformation) if field.default is not None]
+    optional = [f"{field.name}=..." for field in fields(transformation) if field.default is None]
+    return f"{transformation.name}({', '.join(required + optional)})"
 
 
 def replaced(statement: Statement, name: str, new: Sequence[Loop]) -> tuple[Loop, ...]:
@@ -109,9 +115,10 @@ def require_divides(factor: int, loop: Loop) -> None:
         )
 
 
-def divisors(extent: int) -> list[int]:
+@cache
+def divisors(extent: int) -> tuple[int, ...]:
     """The divisors of ``extent`` from 2 up to itself."""
-    return [factor for factor in range(2, extent + 1) if extent % factor == 0]
+    return tuple(factor for factor in range(2, extent + 1) if extent % factor == 0)
 
 
 def fresh(name: str, statement: Statement) -> str:
