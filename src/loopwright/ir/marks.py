@@ -71,13 +71,19 @@ def described(loop: Loop) -> str:
     return ", ".join([loop.mark, *fetches] if loop.mark else fetches)
 
 
+def pinned(loop: Loop) -> str:
+    """Those marks that keep later steps from changing the loop, as text. An unrolled loop may be changed; what becomes
+    of it is not unrolled any more."""
+    return described(replace(loop, mark="") if loop.mark == UNROLLED else loop)
+
+
 def require_kept(before: Statement, after: Statement) -> None:
     """Raises `NotApplicableError` where a step took a marked loop apart, moved a vectorized one away from the inside,
     or made the tiles that are prefetched differ in shape."""
     loops = {loop.name: loop for loop in after.loops}
     for loop in before.loops:
         kept = loops.get(loop.name)
-        if described(loop) and (kept is None or described(kept) != described(loop)):
+        if pinned(loop) and (kept is None or described(kept) != described(loop)):
             raise NotApplicableError(
                 f"loop {loop.name!r} of {before.name} is marked ({described(loop)}) and can't be changed any more; "
                 f"take this step before the mark"

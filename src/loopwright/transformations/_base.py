@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
-from loopwright.ir.marks import described
+from loopwright.ir.marks import pinned
 from loopwright.ir.move import replace_statement
 from loopwright.text import Call
 
@@ -91,7 +91,7 @@ def replaced(statement: Statement, name: str, new: Sequence[Loop]) -> tuple[Loop
 
 def unmarked(statement: Statement) -> list[Loop]:
     """The loops that steps may still change: those without marks, in order."""
-    return [loop for loop in statement.loops if not described(loop)]
+    return [loop for loop in statement.loops if not pinned(loop)]
 
 
 def require_name(value: object, usage: str) -> None:

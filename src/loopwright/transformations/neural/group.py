@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
-from loopwright.ir.marks import described
+from loopwright.ir.marks import pinned
 from loopwright.ir.move import require_restrictable, restrict
 from loopwright.ir.projection import project
 from loopwright.transformations._base import (
@@ -136,4 +136,4 @@ def restrictable(statement: Statement, loop: Loop) -> bool:
     computation = statement.computation
     batch = any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name))
     one_kind = statement.kind(loop.name) != "mixed"
-    return loop.extent > 1 and not batch and statement.holds_whole_batch and one_kind and not described(loop)
+    return loop.extent > 1 and not batch and statement.holds_whole_batch and one_kind and not pinned(loop)
