@@ -13,7 +13,7 @@ PYTHON    ?= $(firstword $(foreach python,$(candidates),$(shell $(python) -c '$(
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint types format check clean
+.PHONY: help demo install test soak lint types format check clean
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ demo: $(INSTALLED) ## The main job: make ResNet-34 faster on this processor
 
 test: $(INSTALLED) ## All tests and the examples in docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+soak: $(INSTALLED) ## 20,000 drawn derivations against every promise of the algebra: an hour or two of two cores
+	$(BIN)/python -m scripts.soak --examples 20000
 
 lint: $(INSTALLED) ## Format and lint, as a check
 	$(BIN)/ruff format --check src tests scripts
