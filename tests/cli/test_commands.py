@@ -105,6 +105,22 @@ def test_a_layer_without_loop_nest_is_refused_with_the_reason(capsys, model):
     assert "layer '1' has no loop nest: relu: " in capsys.readouterr().err
 
 
+def test_discover_lists_operators_with_their_shortest_sequences(capsys, tmp_path: Path):
+    operator, file = "conv2d(co=8, ci=8, oh=4, ow=4, kh=3, kw=3)", tmp_path / "all.csv"
+    bounds = ("--max-steps", "2", "--workers", "1", "--top", "1")
+    written = output(capsys, "discover", "--operator", operator, *bounds, "--csv", str(file))
+    table, _, summary = written.partition(f"{operator}: at most 2 steps")
+    for line in ("untransformed", "grouped(4)", "group(co, ci, 4)", "spatial_group(2)", "reorder(co, oh, ci)"):
+        assert line in table
+    assert table.count(" new ") == 1
+    assert "distinct operators: " in summary
+    assert "known, but not within these bounds: " in summary
+    rows = file.read_text().splitlines()
+    assert rows[0] == "name,macs,parameters,macs_share,parameters_share,steps,sequence"
+    assert rows[1] == "untransformed,9216,576,1.0,1.0,0,identity"
+    assert f"{len(rows) - 1} distinct operators" in summary
+
+
 def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, monkeypatch, tmp_path: Path):
     given = {}
 

@@ -33,7 +33,7 @@ def test_the_version_is_printed(capsys):
 def test_help_lists_the_commands(capsys, arguments: list[str]):
     assert run(arguments) == 0
     written = capsys.readouterr().out
-    assert all(command in written for command in ("optimize", "inspect", "transform"))
+    assert all(command in written for command in ("optimize", "inspect", "transform", "discover"))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,12 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
             ["optimize", "resnet34", "--out", "x", "--target", "cuda"],
             "optimized for processors, not for cuda; take target=cpu",
         ),
+        (["discover"], "Missing option '--operator'"),
+        (["discover", "--operator", "conv2d(co=8"], "at character 12: conv2d(co=8»"),
+        (["discover", "--operator", DENSE, "--max-steps", "0"], "greater than or equal to 1"),
+        (["discover", "--operator", DENSE, "--factors", "2,1"], "--factors '2,1' must be integers of at least 2"),
+        (["discover", "--operator", DENSE, "--factors", "two"], "--factors 'two' must be integers of at least 2"),
+        (["discover", "--operator", DENSE, "--csv", "nowhere/all.csv"], "there is no folder nowhere"),
         (["inspect", "resnet43"], "unknown model 'resnet43'; known: "),
         (["inspect", "nowhere/net.py:make", "--input", "1,3,8,8"], "there is no file nowhere/net.py"),
     ],

@@ -67,7 +67,7 @@ class Bounds:
             return value == self.unroll
         if parameter == "points":
             return extents == [2 * value]
-        return value in self.factors or {value} == set(extents) and not self._divide(value)
+        return value in self.factors or ({value} == set(extents) and not self._divide(value))
 
     def _divide(self, extent: int) -> bool:
         return any(extent % factor == 0 for factor in self.factors)
