@@ -23,7 +23,7 @@ from loopwright.search.progress import Progress, SilentProgress
 from loopwright.transformations import TransformationSequence
 from loopwright.transformations.recipes import applicable
 
-BATCH = 16
+BATCH = 4
 """How many sequences a process continues at a time."""
 
 
@@ -92,7 +92,7 @@ class _Pool:
 
     def __enter__(self) -> Self:
         if self._workers > 1:
-            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _leave_interrupts_to_the_parent)
+            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _end_silently_when_interrupted)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -111,8 +111,8 @@ class _Pool:
         return map(expand, batches)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end_silently_when_interrupted() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class _States:
