@@ -47,10 +47,26 @@ def restrict(statement: Statement, loops: Sequence[Loop], section: Index, retrac
 def require_restrictable(statement: Statement, name: str) -> None:
     """Raises `NotApplicableError` where no iteration of the loop may be removed."""
     _require_one_kind(statement, name, "removes iterations of")
-    if any(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name)):
-        raise NotApplicableError(f"loop {name!r} runs over the batch; a network must treat all images alike")
+    if runs_over_batch(statement, name):
+        raise NotApplicableError(
+            f"loop {name!r} runs over the batch; a network must treat all images alike, so name a loop over channels, "
+            f"rows, columns or kernel"
+        )
+    require_whole_batch(statement)
+
+
+def require_whole_batch(statement: Statement) -> None:
+    """Raises `NotApplicableError` for a piece that a `partition` of the batch has left."""
     if not statement.holds_whole_batch:
-        raise NotApplicableError(f"{statement.name} holds a part of the batch; a network must treat all images alike")
+        raise NotApplicableError(
+            f"{statement.name} holds a part of the batch; a network must treat all images alike, so take this step "
+            f"before the batch is cut"
+        )
+
+
+def runs_over_batch(statement: Statement, name: str) -> bool:
+    """Whether the loop moves the batch."""
+    return any(statement.computation.role(iterator) == "batch" for iterator in statement.addresses(name))
 
 
 def cut(statement: Statement, name: str, points: Sequence[int]) -> list[Statement]:

@@ -126,7 +126,9 @@ def _inside(computation: Computation, rows: int, strips: int) -> list[tuple[int,
         for row in range(rows)
     ]
     if strips < 2 or not all(taps):
-        raise NotApplicableError(f"strips of {rows} rows are too narrow for this kernel")
+        raise NotApplicableError(
+            f"strips of {rows} rows are too narrow for this kernel, or there is one strip; take another factor"
+        )
     return [(inside[0], inside[-1] + 1) for inside in taps]
 
 
@@ -140,14 +142,18 @@ def _ghost(computation: Computation, factor: int) -> str:
     kept = computation.extents["co"] // factor
     groups = gcd(computation.extents["co"] - kept, computation.extents["ci"])
     if groups < 2:
-        raise NotApplicableError("the other output channels and the input channels have no factor in common")
+        raise NotApplicableError(
+            "the other output channels and the input channels have no factor in common; take another factor"
+        )
     return f"partition(co, {kept}) -> on s1: group(co, ci, {groups})"
 
 
 def _pointwise(computation: Computation, _: int) -> str:
     sizes = {loop: computation.extents[loop] for loop in ("kh", "kw")}
     if min(sizes.values()) < 2:
-        raise NotApplicableError("the kernel has one row or one column already")
+        raise NotApplicableError(
+            "the kernel has one row or one column already, so there is none to drop; leave the layer"
+        )
     return " -> ".join(f"bottleneck({loop}, {size})" for loop, size in sizes.items())
 
 

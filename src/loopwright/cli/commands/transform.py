@@ -76,7 +76,7 @@ def _transform_operator(text: str, sequence: TransformationSequence, judge: Judg
     after = sequence.apply(before)
     _show(before, sequence, after)
     _say(judge.nest(after))
-    if after.macs < before.macs:
+    if _is_neural(sequence):
         typer.echo(f"{'capacity':<13}judged within a network only; give MODEL --layer NAME")
 
 
@@ -85,18 +85,30 @@ def _transform_layer(network: Network, layer: str, sequence: TransformationSeque
     after = sequence.apply(before)
     _show(before, sequence, after)
     _say(judge.nest(after))
-    if after.macs < before.macs and (reason := network.layer(layer).reason):
+    if not _is_neural(sequence):
+        return
+    if reason := network.layer(layer).reason:
         typer.echo(f"{'capacity':<13}not judged: {reason}")
-    elif after.macs < before.macs:
+    else:
         for verdict in judge.layer(network, layer, after):
             _say(verdict)
 
 
+def _is_neural(sequence: TransformationSequence) -> bool:
+    return any(step.transformation.neural for step in sequence)
+
+
 def _show(before: LoopNest, sequence: TransformationSequence, after: LoopNest) -> None:
     from loopwright.ir.printer import print_nest
+    from loopwright.ir.traffic import traffic
 
     typer.echo(f"{before.computation.text}\n\n{print_nest(before)}\n\nafter {sequence}\n\n{print_nest(after)}\n")
-    for name, old, new in (("MACs", before.macs, after.macs), ("parameters", before.parameters, after.parameters)):
+    counts = (
+        ("MACs", before.macs, after.macs),
+        ("parameters", before.parameters, after.parameters),
+        ("bytes", traffic(before).memory_bytes, traffic(after).memory_bytes),
+    )
+    for name, old, new in counts:
         typer.echo(f"{name:<13}{old:,} -> {new:,}" + (f" ({old / new:.2f}x fewer)" if new < old else ""))
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from loopwright.errors import NotApplicableError
 from loopwright.ir.lattice import count_union
 from loopwright.ir.loopnest import LoopNest, Statement
+from loopwright.ir.move import require_whole_batch
 from loopwright.transformations._base import Transformation
 
 
@@ -33,10 +34,7 @@ class Drop(Transformation):
                 f"no other statement writes all the outputs of {statement.name}; drop a piece of a reduction "
                 f"(partition a reduction loop first), or cut outputs down with bottleneck"
             )
-        if not statement.holds_whole_batch:
-            raise NotApplicableError(
-                f"{statement.name} holds a part of the batch; a network must treat all images alike"
-            )
+        require_whole_batch(statement)
         return super().apply(nest, statement, step)
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:  # noqa: ARG002

@@ -11,7 +11,7 @@ from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
 from loopwright.ir.marks import pinned
-from loopwright.ir.move import require_restrictable, restrict
+from loopwright.ir.move import require_restrictable, restrict, runs_over_batch
 from loopwright.ir.projection import project
 from loopwright.transformations._base import (
     Transformation,
@@ -133,7 +133,5 @@ def brought_outermost(statement: Statement, names: Sequence[str]) -> list[Transf
 
 def restrictable(statement: Statement, loop: Loop) -> bool:
     """Whether a neural step may cut the loop down."""
-    computation = statement.computation
-    batch = any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name))
-    one_kind = statement.kind(loop.name) != "mixed"
-    return loop.extent > 1 and not batch and statement.holds_whole_batch and one_kind and not pinned(loop)
+    batch = runs_over_batch(statement, loop.name) or not statement.holds_whole_batch
+    return loop.extent > 1 and not batch and statement.kind(loop.name) != "mixed" and not pinned(loop)

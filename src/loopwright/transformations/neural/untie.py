@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 
 from loopwright.errors import NotApplicableError
 from loopwright.ir.loopnest import Loop, LoopNest, Statement
-from loopwright.ir.move import replace_statement, untie
+from loopwright.ir.move import replace_statement, require_restrictable, untie
 from loopwright.transformations._base import Transformation, require_name
+from loopwright.transformations.neural.group import restrictable
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,11 @@ class Untie(Transformation):
 
     def _require_tied(self, statement: Statement, loop: Loop) -> None:
         computation = statement.computation
-        if any(computation.role(iterator) == "batch" for iterator in statement.addresses(loop.name)):
-            raise NotApplicableError(f"loop {loop.name!r} runs over the batch; a network must treat all images alike")
-        if not statement.holds_whole_batch:
-            raise NotApplicableError(
-                f"{statement.name} holds a part of the batch; a network must treat all images alike"
-            )
+        require_restrictable(statement, loop.name)
         if computation.two_inputs:
-            raise NotApplicableError("both factors are inputs, so there are no weights to untie")
+            raise NotApplicableError(
+                "both factors are inputs, so there are no weights to untie; untie a layer's weights"
+            )
         own = sorted(statement.addresses(loop.name) & computation.weight_iterators)
         if own:
             raise NotApplicableError(
@@ -64,9 +62,7 @@ class Untie(Transformation):
     def instances(cls, statement: Statement) -> Iterator[Self]:
         """Every loop whose iterations share weights."""
         computation = statement.computation
-        tied = statement.holds_whole_batch and not computation.two_inputs
-        for loop in statement.loops if tied else ():
-            addressed = statement.addresses(loop.name)
-            batch = any(computation.role(iterator) == "batch" for iterator in addressed)
-            if loop.extent > 1 and not batch and not addressed & computation.weight_iterators:
+        for loop in () if computation.two_inputs else statement.loops:
+            tied = not statement.addresses(loop.name) & computation.weight_iterators
+            if tied and restrictable(statement, loop):
                 yield cls(loop.name)

@@ -39,7 +39,9 @@ class Unroll(Transformation):
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         extent = statement.loop(self.loop).extent
         if self.count > extent:
-            raise NotApplicableError(f"loop {self.loop!r} has {extent} iterations, fewer than {self.count}")
+            raise NotApplicableError(
+                f"loop {self.loop!r} has {extent} iterations, fewer than {self.count}; unroll at most {extent}"
+            )
         pieces = cut(statement, self.loop, [self.count]) if self.count < extent else [statement]
         return [mark(pieces[0], self.loop, UNROLLED), *pieces[1:]]
 
