@@ -39,15 +39,15 @@ soak: $(INSTALLED) ## 20,000 drawn derivations against every promise of the alge
 	$(BIN)/python -m scripts.soak --examples 20000
 
 lint: $(INSTALLED) ## Format and lint, as a check
-	$(BIN)/ruff format --check src tests scripts
-	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
 
 format: $(INSTALLED) ## Format, and mend what lint can mend
-	$(BIN)/ruff format src tests scripts
-	$(BIN)/ruff check --fix src tests scripts
+	$(BIN)/ruff format src tests scripts benchmarks
+	$(BIN)/ruff check --fix src tests scripts benchmarks
 
 check: lint types test ## What continuous integration runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import tvm
 
@@ -12,7 +11,7 @@ from loopwright.lowering.literal import literal_primfunc
 from loopwright.operators import parse
 from loopwright.targets.cuda import ARCHITECTURES, cuda
 from loopwright.transformations import TransformationSequence
-from tests.lowering.test_agreement import TOLERANCE, by_literal_code, error, numbers
+from tests.lowering.ways import TOLERANCE, Tensors, by_literal_code, relative_error
 
 OPERATORS = (
     "conv2d(co=4, ci=4, oh=8, ow=8, kh=3, kw=3)",
@@ -37,19 +36,23 @@ def after(operator: str, sequence: str) -> LoopNest:
     return TransformationSequence.parse(sequence).apply(parse(operator).nest())
 
 
+def assert_agrees(nest: LoopNest) -> None:
+    tensors = Tensors.floats(nest)
+    expected = run(nest, tensors.x, *tensors.weights)
+    assert relative_error(by_literal_code(nest, tensors), expected) < TOLERANCE
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("sequence", MARKED)
 def test_marked_nests_compute_what_the_interpreter_does(operator: str, sequence: str) -> None:
     nest = after(operator, sequence)
-    x, weight = numbers(nest, 0)
-    assert error(by_literal_code(nest, x, weight), run(nest, x, weight)) < TOLERANCE
+    assert_agrees(nest)
 
 
 def test_a_second_input_is_prefetched_like_a_weight() -> None:
     nest = after("matmul(n=2, h=2, m=4, p=4, k=4)", "prefetch(operand, h) -> prefetch(input, m)")
-    x, operand = numbers(nest, 0)
     assert str(literal_primfunc(nest)).count("_tile = T.alloc_buffer") == 2
-    assert error(by_literal_code(nest, x, operand), run(nest, x, operand)) < TOLERANCE
+    assert_agrees(nest)
 
 
 def test_marks_are_kinds_of_loops() -> None:
@@ -95,6 +98,9 @@ def test_bound_nests_become_cuda_kernels(sequence: str, architecture: str) -> No
 
 
 def test_bound_nests_compute_the_same_on_a_processor() -> None:
-    nest = after(OPERATORS[0], MAPPED[2])
-    x, weight = numbers(nest, 1)
-    assert np.abs(by_literal_code(nest, x, weight) - run(nest, x, weight)).max() < TOLERANCE * 10
+    assert_agrees(after(OPERATORS[0], MAPPED[2]))
+
+
+def test_a_projection_follows_in_the_same_function() -> None:
+    nest = after(OPERATORS[0], "bottleneck(co, 2, keep=stride, complete=project)")
+    assert_agrees(nest)
