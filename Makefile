@@ -35,7 +35,8 @@ demo: $(INSTALLED) ## The main job: make ResNet-34 faster on this processor
 test: $(INSTALLED) ## All tests and the examples in docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-soak: $(INSTALLED) ## 20,000 drawn derivations against every promise of the algebra: an hour or two of two cores
+soak: $(INSTALLED) ## The slow tests, and 20,000 drawn derivations: an hour or two of two cores
+	$(BIN)/python -m pytest -n $(JOBS) -m slow
 	$(BIN)/python -m scripts.soak --examples 20000
 
 lint: $(INSTALLED) ## Format and lint, as a check

@@ -7,9 +7,12 @@ the operator's form and key. Checking the invariant with isl after every step, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 from loopwright.ir.contraction import operator_form
 from loopwright.ir.loopnest import LoopNest
@@ -18,6 +21,7 @@ from loopwright.legality import dependences
 from loopwright.operators import parse
 from loopwright.transformations import TransformationSequence
 
+TABLE = Path(__file__).parent.parent / "docs" / "data" / "derivation.csv"
 ROUNDS = 51
 OPERATORS = (
     "conv2d(co=512, ci=512, oh=7, ow=7, kh=3, kw=3)",
@@ -33,6 +37,17 @@ SEQUENCES = {
     "on s0: unroll(kh, 1) -> on s0: split(ci, 4) -> on s2: tile(oh: 7, ow: 7) -> on s2: reorder(kh, ci) -> "
     "on s1: parallel(g)",
 }
+
+
+class Row(NamedTuple):
+    """``steps`` counts the reorders that neural steps stand for, too."""
+
+    operator: str
+    sequence: str
+    steps: int
+    derive_ms: float
+    derive_and_check_ms: float
+    verify_every_step_ms: int
 
 
 def derive(nest: LoopNest, text: str) -> LoopNest:
@@ -64,20 +79,30 @@ def milliseconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
     return 1000 * median(samples)
 
 
-def main() -> None:
-    """Prints the table."""
-    print("| operator | sequence of 8 steps | derive, ms | check, ms | together, ms | verify every step, ms |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+def rows() -> Iterator[Row]:
+    """One row for each operator and sequence."""
     for operator in OPERATORS:
-        nest = parse(operator).nest()
         for name, text in SEQUENCES.items():
-            derived = derive(nest, text)
-            deriving = milliseconds(lambda: derive(nest, text))  # noqa: B023
-            together = milliseconds(lambda: check(derive(nest, text)))  # noqa: B023
-            verifying = milliseconds(lambda: verify_all(derive(nest, text)), 5)  # noqa: B023
-            steps = f"{name} ({len(derived.steps)} with reorders)"
-            checking = together - deriving
-            print(f"| `{operator}` | {steps} | {deriving:.1f} | {checking:.1f} | {together:.1f} | {verifying:.0f} |")
+            yield row(parse(operator).nest(), name, text)
+
+
+def row(nest: LoopNest, name: str, text: str) -> Row:
+    """The medians for one sequence."""
+    deriving = milliseconds(lambda: derive(nest, text))
+    together = milliseconds(lambda: check(derive(nest, text)))
+    verifying = milliseconds(lambda: verify_all(derive(nest, text)), 5)
+    steps = len(derive(nest, text).steps)
+    return Row(nest.computation.text, name, steps, round(deriving, 1), round(together, 1), round(verifying))
+
+
+def main() -> None:
+    """Measures, prints, and writes the table."""
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        for found in rows():
+            writer.writerow(found)
+            print(*found, sep="  ", flush=True)
 
 
 if __name__ == "__main__":
