@@ -101,7 +101,7 @@ def derivations(draw: st.DrawFn, steps: int = 8) -> Derivation:
     trail = [(nest, print_nest(nest))]
     for _ in range(draw(st.sampled_from(range(steps + 1)))):
         following = draw(next_nests(nest))
-        if following is not None and len(following.steps) <= steps:
+        if following is not None and len(following.steps) <= 2 * steps:
             nest = following
             trail.append((nest, print_nest(nest)))
     return Derivation(operator, nest, tuple(trail))
@@ -114,8 +114,9 @@ def next_nests(draw: st.DrawFn, nest: LoopNest) -> LoopNest | None:
     transformation = draw(transformations(statement))
     if transformation is None:
         return None
+    on = statement.name if len(nest.statements) > 1 and draw(st.booleans()) else None
     try:
-        return Step(transformation, statement.name if len(nest.statements) > 1 else None).apply(nest)
+        return Step(transformation, on).apply(nest)
     except NotApplicableError:
         return None
 

@@ -24,7 +24,8 @@ class ParseError(ArgumentError):
 
 
 class NotApplicableError(LoopwrightError):
-    """A step does not fit the nest it is applied to; the message names the step, the loops that exist, and the nest."""
+    """A step does not fit the nest it is applied to; the message names the step and what would fit. The error's note is
+    the printed nest."""
 
 
 class TraceError(LoopwrightError):

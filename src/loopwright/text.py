@@ -84,6 +84,8 @@ class _Reader:
     ) -> None:
         value = self.value()
         if isinstance(value, str) and self.accept("="):
+            if value in dict(keywords):
+                raise self.error(f"{value} is given twice")
             keywords.append((value, self.value()))
         elif isinstance(value, str) and self.accept(":"):
             pairs.append((value, self.value()))

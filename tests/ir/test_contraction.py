@@ -65,3 +65,18 @@ def test_shared_weights_are_counted_once() -> None:
 def test_the_batch_does_not_matter() -> None:
     batched = TEXT.replace("co=8", "n=2, co=8", 1)
     assert form("partition(n, 1) -> on s0: unroll(ci, 2)", batched).key == form("identity").key
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("untie(oh) -> untie(ow)", "untie(ow) -> untie(oh)"),
+        ("untie(oh)", "split(oh, 2) -> untie(oh_inner) -> untie(oh_outer)"),
+        ("partition(ci, 4) -> on s1: drop()", "bottleneck(ci, 2)"),
+        ("group(oh, co, 2)", "split(oh, 2) -> group(oh_outer, co, 2) -> fuse(oh_outer, co)"),
+    ],
+)
+def test_equal_operators_have_equal_keys(first: str, second: str) -> None:
+    nest = parse("conv2d(co=8, ci=8, oh=4, ow=4, kh=3, kw=3)").nest()
+    keys = {operator_form(TransformationSequence.parse(text).apply(nest)).key for text in (first, second)}
+    assert len(keys) == 1

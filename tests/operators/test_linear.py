@@ -20,7 +20,7 @@ def test_the_nest_is_pytorchs_operator(text: str) -> None:
 
 
 def test_every_extent_must_be_given() -> None:
-    with pytest.raises(ArgumentError, match="linear: ci=0 is no positive integer; every extent must be given"):
+    with pytest.raises(ArgumentError, match="linear needs ci=..., a positive integer"):
         parse("linear(co=4)")
 
 

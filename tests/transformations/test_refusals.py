@@ -39,16 +39,21 @@ SEQUENCES = (
     ("tile(oh: 2, rows: 2)", "s0 has no loop 'rows'"),
     (
         "drop()",
-        "no other statement writes all the outputs of s0; drop a piece of a reduction (partition a reduction",
+        "no other statement writes all the outputs of s0; drop one piece of a partitioned reduction by its name (on s0",
     ),
-    ("partition(co, 4) -> on s1: drop()", "no other statement writes all the outputs of s1; drop a piece"),
+    ("partition(co, 4) -> on s1: drop()", "no other statement writes all the outputs of s1; drop one piece"),
     ("partition(ci, 2) -> on s0: partition(n, 1) -> on s0: drop()", "s0 holds a part of the batch"),
     ("untie(co)", "loop 'co' have weights of their own already, for it runs over co; untie a loop over rows or"),
     ("partition(n, 1) -> on s0: untie(oh)", "s0 holds a part of the batch; a network must treat all images alike"),
+    ("untie(oh) -> untie(oh)", "loop 'oh' is untied already; leave out one of the two"),
+    ("partition(ci, 2) -> drop()", "by its name (on s0: drop())"),
+    ("group(oh, ow, 2, complete=project)", "there are no output channels to project over 'oh' and 'ow'; leave out"),
+    ("partition(oh, 1) -> on s0: partition(oh, 1)", "loop 'oh' has one iteration and can't be cut; name another loop"),
+    ("fuse(co, ci) -> untie(co_ci)", "the step unties loop 'co_ci', which runs over outputs (co) and over a reduction"),
     ("untie(n)", "loop 'n' runs over the batch; a network must treat all images alike"),
     (
         "bottleneck(ci, 2, complete=project)",
-        "loop 'ci' runs over no output channels, so it leaves nothing to project; leave out complete=project",
+        "there are no output channels to project over 'ci'; leave out complete=project",
     ),
     (
         "bottleneck(co, 2, complete=project) -> group(co, ci, 2, complete=project)",
@@ -57,7 +62,7 @@ SEQUENCES = (
     (
         "partition(co, 2, 4) -> on s1: partition(co, 1) -> on s1: bottleneck(oh, 2) -> "
         "on s0: bottleneck(co, 2) -> on s3: bottleneck(co, 4, complete=project)",
-        "a projection reads evenly spaced channels, and this nest writes 0, 2, 3, 4; leave complete=project to a",
+        "a projection reads evenly spaced channels, and this nest writes 0, 2, 3, 4; take other channels (keep=s",
     ),
     (
         "fuse(oh, ow) -> partition(oh_ow, 2)",
@@ -108,7 +113,7 @@ STEPS = (
     (NEST, "bottleneck(ci, 2)", "'ci' is not the outermost loop; reorder first"),
 )
 RECIPE_REFUSALS = (
-    ("linear(co=8, ci=8, tokens=4)", "spatial_bottleneck", 2, "s0 has no loop 'oh'; its loops are n, t, co, ci"),
+    ("linear(co=8, ci=8, tokens=4)", "spatial_bottleneck", 2, "spatial_bottleneck needs a loop 'ow'; linear(co=8"),
     (
         "linear(co=8, ci=8, tokens=4)",
         "spatial_group",

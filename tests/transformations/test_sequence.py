@@ -5,6 +5,7 @@ import random
 import pytest
 
 from loopwright.errors import ArgumentError, ParseError
+from loopwright.ir.verify import verify
 from loopwright.operators import parse
 from loopwright.transformations import TransformationSequence, registered
 from tests.sampling import random_nest, random_operator
@@ -60,12 +61,15 @@ def test_separators_and_spaces_are_free() -> None:
             "bottleneck(ci) does not fit bottleneck(loop, factor, keep=..., complete=...) at character 1",
         ),
         ("bottleneck(ci, 2, hold=prefix)", "does not fit bottleneck(loop, factor, keep=..., complete=...)"),
+        ("bottleneck(ci, 2, keep=prefix, keep=stride)", "keep is given twice at character 37"),
+        ("fuse(co, co)", "fuse(outer, inner) needs two different loops, not 'co' twice"),
+        ("depthwise(co, co)", "needs two different loops, not 'co' twice"),
         ("bottleneck(ci, 2, keep=first)", "keep=first is unknown; known: prefix, stride, centre"),
         ("split(oh, 1)", "1 is no factor; an integer of at least 2 is needed"),
         ("split(4, 2)", "4 is no name of a loop"),
         ("reorder(co)", "needs two or more different loops, not co"),
         ("group(co, co, 2)", "needs two different loops, not 'co' twice"),
-        ("partition(co)", "needs one or more integers to cut at"),
+        ("partition(co)", "needs one or more integers, the points of the cuts"),
         ("bind(co, threadIdx.w)", "unknown axis 'threadIdx.w'; known: blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x"),
         ("bind(co, 4)", "unknown axis 4; known: blockIdx.x"),
         ("prefetch(output, co)", "'output' can't be prefetched; known: input, weight"),
@@ -110,3 +114,25 @@ def test_a_step_without_statement_goes_to_all_of_them() -> None:
     assert nest.parent is not None
     assert "oh_outer" in nest.parent.statements[3].extents
     assert "oh_outer" not in nest.parent.statements[0].extents
+
+
+def test_line_ends_around_a_sequence_do_not_matter() -> None:
+    assert str(TransformationSequence.parse("\nsplit(co, 2)\nsplit(ci, 2)\n")) == "split(co, 2) -> split(ci, 2)"
+
+
+def test_new_loops_have_names_of_their_own() -> None:
+    sequence = "group(co, ci, 4) -> split(g, 2) -> group(co, ci, 2) -> split(g, 2)"
+    nest = TransformationSequence.parse(sequence).apply(parse("conv2d(co=8, ci=8, oh=4, ow=4, kh=3, kw=3)").nest())
+    verify(nest)
+    names = [loop.name for loop in nest.statements[0].loops]
+    assert names[1:5] == ["g_outer2", "g_inner2", "co", "ci"]
+    assert len(set(names)) == len(names)
+
+
+def test_all_statements_share_one_projection() -> None:
+    nest = parse("conv_transpose2d(co=8, ci=8, oh=8, ow=8, kh=4, kw=4, stride=2)").nest()
+    after = TransformationSequence.parse("bottleneck(co, 2, complete=project)").apply(nest)
+    assert after.projection is not None
+    assert after.projection.count == 4
+    assert after.macs == nest.macs // 2 + 8 * 4 * 64
+    assert TransformationSequence.parse(" -> ".join(after.steps)).apply(nest).macs == after.macs

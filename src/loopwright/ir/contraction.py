@@ -134,6 +134,9 @@ class OperatorForm:
     def key(self) -> str:
         """A hash of what is computed: equal operators have equal keys."""
         computed = replace(self, completion=(), then=None)
+        if not self.two_inputs:  # which weights of the untransformed operator these were does not matter
+            own = tuple(replace(contraction, origin=None) for contraction in self.contractions)
+            computed = replace(computed, contractions=own)
         parts = [self._shared(), computed, self._sources(), self.then and self.then.key]
         return sha256(repr(parts).encode()).hexdigest()[:24]
 

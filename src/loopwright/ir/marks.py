@@ -72,8 +72,8 @@ def described(loop: Loop) -> str:
 
 
 def pinned(loop: Loop) -> str:
-    """Those marks that keep later steps from changing the loop, as text. An unrolled loop may be changed; what becomes
-    of it is not unrolled any more."""
+    """Those marks that keep later steps from changing the loop, as text: it can't be split, fused or restricted, while
+    `partition` gives its marks to every piece. An unrolled loop may be changed, and is not unrolled any more then."""
     return described(replace(loop, mark="") if loop.mark == UNROLLED else loop)
 
 

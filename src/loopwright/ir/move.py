@@ -44,9 +44,9 @@ def restrict(statement: Statement, loops: Sequence[Loop], section: Index, retrac
     return replace(carried, lattice=_lattice(carried))
 
 
-def require_restrictable(statement: Statement, name: str) -> None:
-    """Raises `NotApplicableError` where no iteration of the loop may be removed."""
-    _require_one_kind(statement, name, "removes iterations of")
+def require_restrictable(statement: Statement, name: str, verb: str = "removes iterations of") -> None:
+    """Raises `NotApplicableError`, saying what the step does to the loop, where no iteration of it may be removed."""
+    _require_one_kind(statement, name, verb)
     if runs_over_batch(statement, name):
         raise NotApplicableError(
             f"loop {name!r} runs over the batch; a network must treat all images alike, so name a loop over channels, "
@@ -89,10 +89,21 @@ def untie(statement: Statement, name: str, first: int) -> Statement:
 
     This expands the weight as an array is expanded (Feautrier, "Array expansion", 1988): nothing moves.
     """
-    known = statement.version - statement.lattice.offset[-1]
-    version = known * statement.loop(name).extent + var(name) + first
-    untied = replace(statement, version=version.simplify(statement.extents))
+    untied = replace(statement, version=_versions(statement, name) + first)
     return replace(untied, lattice=_lattice(untied))
+
+
+def _versions(statement: Statement, name: str) -> Affine:
+    """A number for each iteration of ``name`` under each version so far; where loops alone tell versions apart, those
+    with larger steps count for more, in whatever order they were untied."""
+    if not statement.version.is_linear:
+        known = statement.version - statement.lattice.offset[-1]
+        return known * statement.loop(name).extent + var(name)
+    loops = [loop for loop in statement.loops if loop.name in {*statement.version.variables, name}]
+    number, count = Affine(), 1
+    for loop in sorted(loops, key=lambda loop: [index.coefficient(loop.name) for index in statement.index.values()]):
+        number, count = number + var(loop.name) * count, count * loop.extent
+    return number
 
 
 def replace_statement(nest: LoopNest, old: Statement, new: Sequence[Statement], step: str) -> LoopNest:

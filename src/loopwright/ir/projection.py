@@ -25,7 +25,7 @@ def project(nest: LoopNest) -> LoopNest:
     if channels != list(range(channels[0], channels[-1] + 1, step)):
         raise NotApplicableError(
             f"a projection reads evenly spaced channels, and this nest writes {_some(channels)}; "
-            f"leave complete=project to a step that keeps a prefix or every B-th channel"
+            f"take other channels (keep=stride), or leave out complete=project"
         )
     projecting = untransformed(_projection(nest.computation, len(channels)))
     statements = tuple(replace(statement, name="p0") for statement in projecting.statements)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from loopwright.errors import ArgumentError
@@ -38,14 +38,11 @@ class Operator(ABC):
         given: dict[str, Any] = dict(call.keywords)
         if call.arguments or call.pairs:
             raise ArgumentError(
-                f"{cls.name}: arguments are given by name, as in {cls.name}({next(iter(known))}=64, ...)"
+                f"{cls.name}: arguments are given by name, as in {cls.name}(co=64, ...); known: {', '.join(known)}"
             )
         unknown = [name for name in given if name not in known]
-        missing = [name for name, field in known.items() if field.default is MISSING and name not in given]
         if unknown:
             raise ArgumentError(f"{cls.name} has no argument {unknown[0]!r}; known: {', '.join(known)}")
-        if missing:
-            raise ArgumentError(f"{cls.name} needs {', '.join(f'{name}=...' for name in missing)}")
         return cls(**given)
 
     def __str__(self) -> str:
@@ -56,5 +53,7 @@ def require_positive(operator: Operator, names: Sequence[str]) -> None:
     """Raises `ArgumentError` unless all named fields are positive integers."""
     for name in names:
         value = getattr(operator, name)
+        if value == 0:
+            raise ArgumentError(f"{operator.name} needs {name}=..., a positive integer")
         if not isinstance(value, int) or value < 1:
             raise ArgumentError(f"{operator.name}: {name}={value} is no positive integer; every extent must be given")

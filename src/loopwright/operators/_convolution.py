@@ -103,7 +103,10 @@ class Convolution(ChannelConvolution):
         for axis, size, fitting in zip(self.axes, self.input_sizes, self._fitting_outputs(), strict=True):
             given = getattr(self, f"o{axis}")
             if fitting != given:
-                raise ArgumentError(f"{self.name}: an input of {size} gives o{axis}={fitting}, not {given}")
+                raise ArgumentError(
+                    f"{self.name}: an input of {size} gives o{axis}={fitting}, not {given}; give o{axis}={fitting}, or "
+                    f"another input_size or padding"
+                )
 
     @property
     def dilations(self) -> Sizes:

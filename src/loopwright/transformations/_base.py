@@ -20,7 +20,8 @@ from loopwright.text import Call
 
 @dataclass(frozen=True)
 class Transformation(ABC):
-    """A step on one statement. Subclasses give `name`, `rewrite` and `instances`, and their loops before and after.
+    """A step on one statement. Subclasses give `name`, `instances`, `rewrite` or `spelled_out`, and their loops before
+    and after.
 
     ``neural`` steps remove instances; steps that only mark (``marks``) change neither the operator nor the order.
     """
@@ -29,9 +30,16 @@ class Transformation(ABC):
     neural: ClassVar[bool] = False
     marks: ClassVar[bool] = False
 
-    @abstractmethod
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
-        """The statement(s) that take its place; raises `NotApplicableError` where the step does not fit."""
+        """The statement(s) that take its place; raises `NotApplicableError` where the step does not fit. A step that
+        stands for others is what they make of the statement."""
+        for step in self.spelled_out(statement):
+            (statement,) = step.rewrite(statement)
+        return [statement]
+
+    def on_others(self) -> Transformation:
+        """The step for all statements but one, where it is taken on several and something in it concerns the nest."""
+        return self
 
     def apply(self, nest: LoopNest, statement: Statement, step: str) -> LoopNest:
         """The nest with ``statement``, one of its own, rewritten; ``step`` is the text to remember it by. To be
@@ -127,6 +135,11 @@ def fresh(name: str, statement: Statement) -> str:
     while candidate in statement.extents:
         candidate, number = f"{name}{number}", number + 1
     return candidate
+
+
+def strips(name: str, statement: Statement) -> tuple[str, str]:
+    """Names for the outer and the inner loop that a split makes of loop ``name``."""
+    return fresh(f"{name}_outer", statement), fresh(f"{name}_inner", statement)
 
 
 def outermost(statement: Statement) -> list[Loop]:

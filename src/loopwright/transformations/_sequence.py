@@ -47,15 +47,19 @@ class Step:
     def apply(self, nest: LoopNest) -> LoopNest:
         """The nest after this step, spelled out; raises `NotApplicableError` with the nest as the error's note."""
         try:
-            if self.on is not None:
-                return self._on_statement(nest, nest.statements.index(nest.statement(self.on)))
-            for number in reversed(range(len(nest.statements))):  # later ones first: earlier ones keep their number
-                nest = self._on_statement(nest, number)
-            return nest
+            if self.on is None:
+                return self._on_all(nest)
+            return self._on_statement(nest, nest.statements.index(nest.statement(self.on)))
         except NotApplicableError as error:
             refusal = NotApplicableError(f"{self} does not apply: {error}")
             refusal.add_note(print_nest(nest))
             raise refusal from error
+
+    def _on_all(self, nest: LoopNest) -> LoopNest:
+        """Later statements first, so that earlier ones keep their number."""
+        for number in reversed(range(1, len(nest.statements))):
+            nest = Step(self.transformation.on_others())._on_statement(nest, number)
+        return self._on_statement(nest, 0)
 
     def _on_statement(self, nest: LoopNest, number: int) -> LoopNest:
         for transformation in self.transformation.spelled_out(nest.statements[number]):
@@ -75,6 +79,7 @@ class TransformationSequence:
     def parse(cls, text: str) -> TransformationSequence:
         """Reads steps separated by ``->``, ``;`` or line ends; raises `ParseError` with the place, or `ArgumentError`
         for an unknown transformation or wrong arguments."""
+        text = text.rstrip("\n")
         if text.strip() in ("", IDENTITY):
             return cls()
         return cls(tuple(_parse_step(text, start, end) for start, end in _spans(text)))
@@ -104,7 +109,7 @@ class TransformationSequence:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
+    start = len(text) - len(text.lstrip())
     while True:
         match = _STEP.match(text, start)
         end = match.end() if match else len(text)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import gcd
 
-from loopwright.errors import NotApplicableError
+from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.loopnest import Computation, LoopNest
 from loopwright.transformations._sequence import TransformationSequence
 
@@ -51,6 +51,8 @@ class Recipe:
 
     def sequence(self, nest: LoopNest, factor: int = 1) -> TransformationSequence:
         """The sequence for an untransformed nest; raises `NotApplicableError` where it does not fit."""
+        if factor < 1:
+            raise ArgumentError(f"{self.name}: {factor} is no factor; give a positive integer")
         try:
             sequence = TransformationSequence.parse(self.write(nest.computation, factor))
         except KeyError as missing:
@@ -148,8 +150,16 @@ def _ghost(computation: Computation, factor: int) -> str:
     return f"partition(co, {kept}) -> on s1: group(co, ci, {groups})"
 
 
+def _along(computation: Computation, kind: str) -> list[str]:
+    """The output (``o``) or kernel (``k``) loops of a convolution, over depth, rows and columns."""
+    found = [f"{kind}{axis}" for axis in "dhw" if f"{kind}{axis}" in computation.extents]
+    if not found:
+        raise KeyError(f"{kind}w")
+    return found
+
+
 def _pointwise(computation: Computation, _: int) -> str:
-    sizes = {loop: computation.extents[loop] for loop in ("kh", "kw")}
+    sizes = {loop: computation.extents[loop] for loop in _along(computation, "k")}
     if min(sizes.values()) < 2:
         raise NotApplicableError(
             "the kernel has one row or one column already, so there is none to drop; leave the layer"
@@ -157,11 +167,18 @@ def _pointwise(computation: Computation, _: int) -> str:
     return " -> ".join(f"bottleneck({loop}, {size})" for loop, size in sizes.items())
 
 
-def _spatial_bottleneck(_: Computation, factor: int) -> str:
-    return (
-        f"reorder(oh, co, ci) -> bottleneck(oh, {factor}) -> reorder(ow, oh, co, ci) -> bottleneck(ow, {factor})"
-        " -> reorder(co, ci, oh, ow)"
-    )
+def _spatial_bottleneck(computation: Computation, factor: int) -> str:
+    """Each loop is brought to the front and cut down; at the end the order is as it was."""
+    spatial, order = _along(computation, "o"), ["co", "ci"]
+    steps = []
+    for loop in spatial:
+        order = [loop, *order]
+        steps.append(f"reorder({', '.join(order)}) -> bottleneck({loop}, {factor})")
+    return " -> ".join([*steps, f"reorder(co, ci, {', '.join(spatial)})"])
+
+
+def _locally_connected(computation: Computation, _: int) -> str:
+    return " -> ".join(f"untie({loop})" for loop in _along(computation, "o"))
 
 
 _ALL = (
@@ -226,7 +243,7 @@ _ALL = (
         "locally_connected",
         "own weights at every pixel",
         "",
-        lambda c, f: "untie(oh) -> untie(ow)",
+        _locally_connected,
         (),
     ),
 )

@@ -18,7 +18,13 @@ from loopwright.transformations._base import (
     require_factor,
     require_name,
 )
-from loopwright.transformations.neural.group import PROJECT, brought_outermost, completed, restrictable
+from loopwright.transformations.neural.group import (
+    PROJECT,
+    brought_outermost,
+    completed,
+    require_projectable,
+    restrictable,
+)
 
 KEEP = ("prefix", "stride", "centre")
 COMPLETE = ("repeat", "nearest", PROJECT)
@@ -30,8 +36,9 @@ class Bottleneck(Transformation):
 
     Which ones: the first (``prefix``, the paper's; default for channels), every B-th (``stride``; default for rows and
     columns: the spatial bottleneck), or those in the middle (``centre``; default for kernel loops). Outputs that are
-    dropped repeat kept ones (``repeat``; default for channels), take the nearest kept one (``nearest``; default for
-    rows and columns), or all outputs are learned from the kept channels (``project``, a 1x1 convolution).
+    dropped repeat kept ones (``repeat``; default for channels), or take that of the nearest kept iteration
+    (``nearest``; default for rows and columns), or all outputs are learned from the kept channels (``project``, a 1x1
+    convolution).
 
     >>> from loopwright.transformations._example import show
     >>> show("bottleneck(co, 2)")
@@ -64,6 +71,9 @@ class Bottleneck(Transformation):
     def apply(self, nest: LoopNest, statement: Statement, step: str) -> LoopNest:
         return completed(super().apply(nest, statement, step), self.complete)
 
+    def on_others(self) -> Transformation:
+        return replace(self, complete=None if self.complete == PROJECT else self.complete)
+
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         loop = statement.loop(self.loop)
         require_divides(self.factor, loop)
@@ -74,11 +84,7 @@ class Bottleneck(Transformation):
         keep = self.keep or default_keep(statement, loop.name)
         kept = _kept(keep, var(loop.name), self.factor, size)
         complete = self.complete or default_complete(statement, loop.name)
-        if complete == PROJECT and not statement.addresses(loop.name) & statement.computation.channel_iterators:
-            raise NotApplicableError(
-                f"loop {loop.name!r} runs over no output channels, so it leaves nothing to project; leave out "
-                f"complete={PROJECT}"
-            )
+        require_projectable(statement, (loop.name,), complete)
         stand_in = _nearest if complete == "nearest" else _repeat
         return [restrict(statement, loops, {loop.name: kept}, {loop.name: stand_in(keep, loop, self.factor)})]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from loopwright.errors import NotApplicableError
+from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.loopnest import Statement
 from loopwright.transformations._base import Transformation, require_name
 from loopwright.transformations.neural.group import Group, require_completion, restrictable
@@ -34,6 +34,8 @@ class Depthwise(Transformation):
         require_name(self.first, self.usage())
         require_name(self.second, self.usage())
         require_completion(self.complete, self.usage())
+        if self.first == self.second:
+            raise ArgumentError(f"{self.usage()} needs two different loops, not {self.first!r} twice")
 
     def spelled_out(self, statement: Statement) -> Sequence[Transformation]:
         first, second = statement.loop(self.first), statement.loop(self.second)
@@ -44,10 +46,8 @@ class Depthwise(Transformation):
             )
         return Group(self.first, self.second, first.extent, self.complete).spelled_out(statement)
 
-    def rewrite(self, statement: Statement) -> Sequence[Statement]:
-        for step in self.spelled_out(statement):
-            (statement,) = step.rewrite(statement)
-        return [statement]
+    def on_others(self) -> Transformation:
+        return replace(self, complete=None)
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:

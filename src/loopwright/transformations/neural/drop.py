@@ -31,8 +31,8 @@ class Drop(Transformation):
         others = [other.written for other in nest.statements if other is not statement]
         if not others or count_union(others) < count_union([*others, statement.written]):
             raise NotApplicableError(
-                f"no other statement writes all the outputs of {statement.name}; drop a piece of a reduction "
-                f"(partition a reduction loop first), or cut outputs down with bottleneck"
+                f"no other statement writes all the outputs of {statement.name}; drop one piece of a partitioned "
+                f"reduction by its name (on s0: drop()), or cut outputs down with bottleneck"
             )
         require_whole_batch(statement)
         return super().apply(nest, statement, step)

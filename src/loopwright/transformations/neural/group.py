@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import ClassVar, Self
 
@@ -75,6 +75,7 @@ class Group(Transformation):
             raise NotApplicableError(
                 f"{first.name!r} and {second.name!r} are not the two outermost loops; reorder first"
             )
+        require_projectable(statement, (self.first, self.second), self.complete)
         tiles = [Loop(loop.name, loop.extent // self.factor) for loop in (first, second)]
         group = Loop(fresh("g", statement), self.factor)
         place = statement.loops.index(first)
@@ -84,6 +85,9 @@ class Group(Transformation):
         retraction = {tile.name: var(tile.name) % tile.extent for tile in tiles}
         retraction[group.name] = var(kept.name) // kept.extent
         return [restrict(statement, loops, section, retraction)]
+
+    def on_others(self) -> Transformation:
+        return replace(self, complete=None)
 
     def _second_changes(self, statement: Statement) -> bool:
         """Which loop's tile a dropped point changes: a reduction's before an output's (no output is dropped then), and
@@ -110,6 +114,14 @@ def require_completion(complete: object, usage: str) -> None:
     """Raises `ArgumentError` unless the outputs that groups drop are completed by the groups or projected."""
     if complete not in (None, PROJECT):
         raise ArgumentError(f"{usage}: complete={complete} is unknown; known: {PROJECT}, or leave it out")
+
+
+def require_projectable(statement: Statement, names: Sequence[str], complete: str | None) -> None:
+    """Raises `NotApplicableError` for a projection after a step on loops that run over no output channels."""
+    addressed = frozenset().union(*(statement.addresses(name) for name in names))
+    if complete == PROJECT and not addressed & statement.computation.channel_iterators:
+        loops = " and ".join(map(repr, names))
+        raise NotApplicableError(f"there are no output channels to project over {loops}; leave out complete={PROJECT}")
 
 
 def completed(nest: LoopNest, complete: str | None) -> LoopNest:

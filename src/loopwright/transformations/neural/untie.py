@@ -46,12 +46,14 @@ class Untie(Transformation):
 
     def _require_tied(self, statement: Statement, loop: Loop) -> None:
         computation = statement.computation
-        require_restrictable(statement, loop.name)
+        require_restrictable(statement, loop.name, "unties")
         if computation.two_inputs:
             raise NotApplicableError(
                 "both factors are inputs, so there are no weights to untie; untie a layer's weights"
             )
         own = sorted(statement.addresses(loop.name) & computation.weight_iterators)
+        if loop.name in statement.version.variables:
+            raise NotApplicableError(f"loop {loop.name!r} is untied already; leave out one of the two")
         if own:
             raise NotApplicableError(
                 f"the iterations of loop {loop.name!r} have weights of their own already, for it runs over "
@@ -63,6 +65,7 @@ class Untie(Transformation):
         """Every loop whose iterations share weights."""
         computation = statement.computation
         for loop in () if computation.two_inputs else statement.loops:
-            tied = not statement.addresses(loop.name) & computation.weight_iterators
-            if tied and restrictable(statement, loop):
+            own = statement.addresses(loop.name) & computation.weight_iterators
+            untied = loop.name in statement.version.variables
+            if restrictable(statement, loop) and not own and not untied:
                 yield cls(loop.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
 
-from loopwright.errors import NotApplicableError
+from loopwright.errors import ArgumentError, NotApplicableError
 from loopwright.ir.affine import var
 from loopwright.ir.loopnest import Loop, Statement
 from loopwright.ir.move import move
@@ -32,6 +32,8 @@ class Fuse(Transformation):
     def __post_init__(self) -> None:
         require_name(self.outer, self.usage())
         require_name(self.inner, self.usage())
+        if self.outer == self.inner:
+            raise ArgumentError(f"{self.usage()} needs two different loops, not {self.outer!r} twice")
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         outer, inner = statement.loop(self.outer), statement.loop(self.inner)

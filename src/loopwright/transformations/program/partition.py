@@ -34,10 +34,12 @@ class Partition(Transformation):
     def __post_init__(self) -> None:
         require_name(self.loop, self.usage())
         if not self.points or not all(isinstance(point, int) for point in self.points):
-            raise ArgumentError(f"{self.usage()} needs one or more integers to cut at")
+            raise ArgumentError(f"{self.usage()} needs one or more integers, the points of the cuts")
 
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         extent = statement.loop(self.loop).extent
+        if extent == 1:
+            raise NotApplicableError(f"loop {self.loop!r} has one iteration and can't be cut; name another loop")
         if list(self.points) != sorted({point for point in self.points if 0 < point < extent}):
             raise NotApplicableError(f"points must rise and lie between 1 and {extent - 1}, within loop {self.loop!r}")
         return cut(statement, self.loop, self.points)

@@ -16,6 +16,7 @@ from loopwright.transformations._base import (
     require_divides,
     require_factor,
     require_name,
+    strips,
     unmarked,
 )
 
@@ -43,7 +44,7 @@ class Split(Transformation):
     def rewrite(self, statement: Statement) -> Sequence[Statement]:
         loop = statement.loop(self.loop)
         require_divides(self.factor, loop)
-        outer, inner = f"{loop.name}_outer", f"{loop.name}_inner"
+        outer, inner = strips(loop.name, statement)
         loops = replaced(statement, loop.name, [Loop(outer, loop.extent // self.factor), Loop(inner, self.factor)])
         section = {loop.name: var(outer) * self.factor + var(inner)}
         retraction = {outer: var(loop.name) // self.factor, inner: var(loop.name) % self.factor}

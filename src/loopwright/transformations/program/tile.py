@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from loopwright.errors import ArgumentError
 from loopwright.ir.loopnest import Statement
 from loopwright.text import Call
-from loopwright.transformations._base import Transformation, divisors, require_factor, require_name, unmarked
+from loopwright.transformations._base import Transformation, divisors, require_factor, require_name, strips, unmarked
 from loopwright.transformations.program.reorder import Reorder
 from loopwright.transformations.program.split import Split
 
@@ -45,14 +45,9 @@ class Tile(Transformation):
         named = [loop for loop, _ in self.sizes]
         start, end = min(map(order.index, named)), max(map(order.index, named))
         between = [name for name in order[start:end] if name not in named]
-        ordered = [*(f"{loop}_outer" for loop in named), *between, *(f"{loop}_inner" for loop in named)]
+        outer, inner = zip(*(strips(loop, statement) for loop in named), strict=True)
         splits = [Split(loop, factor) for loop, factor in self.sizes]
-        return [*splits, Reorder(tuple(ordered))] if len(named) > 1 else splits
-
-    def rewrite(self, statement: Statement) -> Sequence[Statement]:
-        for step in self.spelled_out(statement):
-            (statement,) = step.rewrite(statement)
-        return [statement]
+        return [*splits, Reorder((*outer, *between, *inner))] if len(named) > 1 else splits
 
     @classmethod
     def instances(cls, statement: Statement) -> Iterator[Self]:
