@@ -7,12 +7,15 @@ import pytest
 import tvm
 
 from loopwright.ir.affine import var
-from loopwright.ir.contraction import Contraction, Dim, OperatorForm
+from loopwright.ir.contraction import Contraction, Dim, OperatorForm, operator_form
+from loopwright.ir.interpreter import run
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
 from loopwright.lowering.layout import from_blocked, to_blocked
 from loopwright.measurement.build import compile_function
+from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
+from loopwright.transformations import TransformationSequence
 from tests.lowering.forms import (
     channel_bottleneck,
     columns,
@@ -25,6 +28,7 @@ from tests.lowering.forms import (
     strips,
     taps,
 )
+from tests.lowering.ways import TOLERANCE, Tensors, by_kernel, relative_error
 
 FORMS = {
     "dense": conv(32, 32, 8),
@@ -188,3 +192,11 @@ ODD = {
 @pytest.mark.parametrize("form", ODD.values(), ids=ODD.keys())
 def test_odd_forms(form: OperatorForm) -> None:
     assert_equal(form, 2, Epilogue(shift=True, residual=True, relu=True))
+
+
+def test_lanes_stay_in_their_row_where_a_completion_would_move_them() -> None:
+    sequence = "fuse(m, p) -> split(m_p, 2) -> bottleneck(m_p_outer, 3)"
+    nest = TransformationSequence.parse(sequence).apply(parse("matmul(h=2, m=2, p=3, k=1)").nest())
+    tensors = Tensors.floats(nest)
+    expected = run(nest, tensors.x, *tensors.weights)
+    assert relative_error(by_kernel(operator_form(nest), tensors), expected) < TOLERANCE

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from loopwright.ir.contraction import operator_form
+from loopwright.ir.dependences import reversed_dependence
 from loopwright.ir.interpreter import run
 from loopwright.ir.loopnest import LoopNest
 from loopwright.ir.printer import print_nest
@@ -34,7 +35,7 @@ def check(derivation: Derivation) -> Counter[str]:
     if any(step.transformation.neural for step in steps):
         done["neural"] += 1
         shapes_are_kept(nest)
-    else:
+    elif reversed_dependence(nest) is None:
         done["value-keeping"] += 1
         values_are_kept(nest, operator.nest())
     if legal:

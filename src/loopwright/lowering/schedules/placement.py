@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from loopwright.ir.contraction import Contraction, OperatorForm
+from loopwright.ir.contraction import Contraction, Dim, OperatorForm
 from loopwright.ir.lattice import Point
 from loopwright.lowering.schedules.digits import is_reduction
 
@@ -98,6 +98,11 @@ def _fill(form: OperatorForm, k: int, source: np.ndarray, start: int, stop: int)
     return None if any(placement is None for placement in fitted) else tuple(p for p in fitted if p is not None)
 
 
+def _leaves_channels(dim: Dim, step: np.ndarray) -> bool:
+    """Whether a dim that moves channels alone, and so may run over lanes, would move rows or columns in this place."""
+    return bool(dim.output[0]) and not any(dim.output[1:]) and bool(np.any(step[1:]))
+
+
 def _affine(form: OperatorForm, contraction: Contraction, outputs: np.ndarray) -> Placement | None:
     """The affine map from dims to places that ``outputs`` (row-major over the dims) follows, if one does."""
     shape = [1 if is_reduction(dim) else dim.extent for dim in contraction.dims]
@@ -109,6 +114,6 @@ def _affine(form: OperatorForm, contraction: Contraction, outputs: np.ndarray) -
     ]
     points = np.indices(shape).reshape(len(shape), prod(shape))
     fitted = points.T @ np.array(steps, dtype=int).reshape(len(shape), 3) + places[0]
-    if (fitted != places).any():
+    if (fitted != places).any() or any(map(_leaves_channels, contraction.dims, steps)):
         return None
     return Placement(tuple(map(int, places[0])), tuple(tuple(map(int, step)) for step in steps))
