@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tvm
 
+from loopwright.ir import interpreter
 from loopwright.ir.affine import var
 from loopwright.ir.contraction import Contraction, Dim, OperatorForm, operator_form
-from loopwright.ir.interpreter import run
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
 from loopwright.lowering.layout import from_blocked, to_blocked
@@ -198,5 +198,5 @@ def test_lanes_stay_in_their_row_where_a_completion_would_move_them() -> None:
     sequence = "fuse(m, p) -> split(m_p, 2) -> bottleneck(m_p_outer, 3)"
     nest = TransformationSequence.parse(sequence).apply(parse("matmul(h=2, m=2, p=3, k=1)").nest())
     tensors = Tensors.floats(nest)
-    expected = run(nest, tensors.x, *tensors.weights)
+    expected = interpreter.run(nest, tensors.x, *tensors.weights)
     assert relative_error(by_kernel(operator_form(nest), tensors), expected) < TOLERANCE
