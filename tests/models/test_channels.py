@@ -11,17 +11,7 @@ from torch.nn import functional
 from loopwright.models.channels import channels, reads
 from loopwright.models.reads import shape
 from loopwright.models.trace import trace
-
-
-class Calls(nn.Module):
-    """A module that is one function of its input."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x)
+from tests.models.functions import Calls
 
 
 def read_by(module: nn.Module, live: list[int], size=(2, 4, 6, 6)) -> np.ndarray:

@@ -10,17 +10,7 @@ from torch.nn import functional
 from loopwright.models.dataflow import Dataflow, dataflow
 from loopwright.models.sources import registered
 from loopwright.models.trace import trace
-
-
-class Calls(nn.Module):
-    """A module that is one function of its input."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x)
+from tests.models.functions import Calls
 
 
 def flow(function, shape=(1, 4, 8, 8)) -> Dataflow:

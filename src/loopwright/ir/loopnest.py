@@ -24,6 +24,9 @@ from loopwright.ir import polyhedral
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, NotALatticeError, count_union, digits, join_all
 
+FLOAT_BYTES = 4
+"""All tensors are float32."""
+
 VERSION = "version"
 """The axis of lattices and weights that tells apart the versions of the weights, where loops are untied."""
 

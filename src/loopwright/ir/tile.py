@@ -18,9 +18,7 @@ import numpy as np
 from loopwright.errors import NotApplicableError
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.lattice import Lattice, LatticeDim, NotALatticeError, digits
-from loopwright.ir.loopnest import VERSION, Access, Statement
-
-FLOAT_BYTES = 4
+from loopwright.ir.loopnest import FLOAT_BYTES, VERSION, Access, Statement
 
 
 @dataclass(frozen=True)

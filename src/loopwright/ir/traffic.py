@@ -16,9 +16,7 @@ import numpy as np
 
 from loopwright.ir.affine import Affine
 from loopwright.ir.lattice import Lattice
-from loopwright.ir.loopnest import Access, LoopNest
-
-FLOAT_BYTES = 4
+from loopwright.ir.loopnest import FLOAT_BYTES, Access, LoopNest
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,9 @@ def verify_completion(nest: LoopNest) -> None:
 
 
 def verify_statement(statement: Statement) -> None:
-    """The schedule is a bijection onto the box of the loops; `index` is its inverse; `position` agrees with it on the
-    domain; the lattice is the domain."""
+    """Loops have names of their own; the schedule is a bijection onto the box of the loops; `index` is its inverse;
+    `position` agrees with it on the domain; the lattice is the domain."""
+    _require(len(statement.extents) == len(statement.loops), statement, "two of its loops have one name")
     points = [(f"l{k}", loop.extent) for k, loop in enumerate(statement.loops)]
     iterators = [(f"i{k}", extent) for k, extent in enumerate(statement.computation.extents.values())]
     loop_names = {loop.name: f"l{k}" for k, loop in enumerate(statement.loops)}

@@ -9,11 +9,10 @@ from math import prod
 import numpy as np
 import tvm
 
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.kernel import Kernel
 from loopwright.measurement.build import Compiled
 from loopwright.measurement.timer import Call, Protocol, rotate
-
-FLOAT_BYTES = 4
 
 
 def cold_call(kernel: Kernel, compiled: Compiled, protocol: Protocol, seed: int = 0) -> Call:

@@ -28,7 +28,9 @@ from loopwright.transformations.program.split import Split
 
 
 def dead_removed(nest: LoopNest, live: np.ndarray) -> TransformationSequence:
-    """The steps after which ``nest`` computes less, but every ``live`` output channel (flags) as before.
+    """The steps after which ``nest`` computes less, but every ``live`` output channel as before.
+
+    ``live`` has a flag for each position of the output's first axis after the batch, which must be its channels.
 
     Of each statement as much is removed as `bottleneck` can remove without a needed output: all that is dead where the
     live outputs are the first, the middle or every B-th of a loop's iterations, or of each run of them; otherwise a

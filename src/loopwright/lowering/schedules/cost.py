@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import prod
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -22,7 +23,6 @@ CYCLES_PER_TILE = 40
 CYCLES_PER_STORE = 2
 CACHED_BYTES_PER_CYCLE = 32
 COLD_BYTES_PER_CYCLE = 8
-FLOAT_BYTES = 4
 SPILL = 2.5
 LIVE_VALUES_PER_REGISTER = 1.3
 FEW_UPDATES, MANY_UPDATES = 2500, 800

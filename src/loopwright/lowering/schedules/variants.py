@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.targets.target import Target
@@ -14,7 +15,6 @@ VARIANTS_AT_MOST = 24
 SPARE_REGISTERS = 3
 PREFETCH_VECTORS = 64
 STACK_ARRAY_BYTES = 1024
-FLOAT_BYTES = 4
 
 
 def variants(form: OperatorForm, target: Target) -> list[CpuSchedule]:
