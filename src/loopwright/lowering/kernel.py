@@ -19,7 +19,7 @@ from loopwright.lowering.axes import as_image
 from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
 from loopwright.lowering.layout import blocked_shape, channel_block
-from loopwright.lowering.schedules.cpu import CpuKernel, PackedContraction, pack_contractions
+from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
@@ -33,7 +33,7 @@ class Kernel:
     """A TIR function and how its weights are packed: ``parts`` says of which contraction of the form each is."""
 
     primfunc: tirx.PrimFunc
-    contractions: tuple[PackedContraction, ...]
+    contractions: tuple[AnyContraction, ...]
     parts: tuple[Part, ...]
 
     @property
@@ -78,7 +78,7 @@ class _Stage:
     form: OperatorForm
     parts: tuple[Part, ...]
     schedule: CpuSchedule
-    contractions: tuple[PackedContraction, ...]
+    contractions: tuple[AnyContraction, ...]
 
 
 def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None) -> list[_Stage]:

@@ -3,18 +3,20 @@
 Per reduction step a core issues two vector multiply-adds and two loads a cycle, and a tile of few vectors waits for the
 latency of its own additions. A tile spills when its vectors and the inputs that neighbouring taps share exceed what
 LLVM keeps in registers. To this come what a tile costs once (clearing, storing) and the weights it streams. Kernels are
-compiled by the hundred, so that many updates written out count against a schedule too.
+compiled by the hundred, so that many updates written out count against a schedule too. Minimal filtering has fewer
+updates, more weights, and the transforms.
 """
 
 from __future__ import annotations
 
 from math import prod
 
-from loopwright.ir.contraction import OperatorForm
+from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.targets.target import Target
 
 ISSUED_PER_CYCLE = 2
@@ -23,6 +25,8 @@ CYCLES_PER_TILE = 40
 CYCLES_PER_STORE = 2
 CACHED_BYTES_PER_CYCLE = 32
 COLD_BYTES_PER_CYCLE = 8
+CYCLES_PER_TRANSFORMED = 6
+CYCLES_PER_BARRIER = 5000
 SPILL = 2.5
 LIVE_VALUES_PER_REGISTER = 1.3
 FEW_UPDATES, MANY_UPDATES = 2500, 800
@@ -31,7 +35,37 @@ FEW_UPDATES, MANY_UPDATES = 2500, 800
 def estimated_cycles(form: OperatorForm, schedule: CpuSchedule, target: Target) -> float:
     """Cycles of one core for one image, summed over the contractions and divided among the threads."""
     block = channel_block(form.input_shape[0], target.vector_lanes)
-    return sum(_cycles(cut(contraction, schedule, block), target) for contraction in form.contractions)
+    return sum(_contraction_cycles(contraction, schedule, block, target) for contraction in form.contractions)
+
+
+def _contraction_cycles(contraction: Contraction, schedule: CpuSchedule, block: int, target: Target) -> float:
+    filtered = cut_windows(contraction, schedule, block)
+    return (
+        _cycles(cut(contraction, schedule, block), target) if filtered is None else _filtered_cycles(filtered, target)
+    )
+
+
+def _filtered_cycles(filtered: WinogradContraction, target: Target) -> float:
+    digits, tiles = filtered.digits, filtered.tiles
+    held = digits.extent("channel")
+    step = max(held * tiles / ISSUED_PER_CYCLE, (held + tiles) / ISSUED_PER_CYCLE, ADD_LATENCY)
+    tasks = digits.extent("block") if filtered.by_channel else filtered.groups
+    tile_cycles = digits.extent("reduce") * step + CYCLES_PER_TILE + held * tiles * CYCLES_PER_STORE
+    product = filtered.groups * digits.extent("position") * digits.extent("block") * tile_cycles / tasks
+    vectors = filtered.read_blocks + digits.extent("block") * held
+    transforms = filtered.grid_size * vectors * digits.extent("position") * CYCLES_PER_TRANSFORMED
+    weight_bytes = FLOAT_BYTES * prod(filtered.shape)
+    readers = 1 if filtered.by_channel else min(target.threads, tasks)
+    cold = readers * weight_bytes / COLD_BYTES_PER_CYCLE
+    run = -(-tasks // target.threads) * product + (transforms + cold) / target.threads
+    return run + (_exchange_cycles(filtered) if filtered.by_channel else 0)
+
+
+def _exchange_cycles(filtered: WinogradContraction) -> float:
+    """Threads wait for each other once, and read what the others have transformed."""
+    channels = filtered.read_blocks * filtered.input_block
+    elements = filtered.digits.extent("position") * filtered.grid_size * channels
+    return CYCLES_PER_BARRIER + FLOAT_BYTES * elements / 2 / COLD_BYTES_PER_CYCLE
 
 
 def _cycles(digits: Digits, target: Target) -> float:
@@ -88,7 +122,16 @@ def _strip_widths(digits: Digits) -> list[int]:
 
 
 def tile_shapes(form: OperatorForm, schedule: CpuSchedule, target: Target) -> tuple[tuple[int, ...], ...]:
-    """What a schedule comes to for every contraction: lanes, channels, rows, columns."""
+    """What a schedule comes to for every contraction: lanes, channels, rows, columns, or with minimal filtering lanes,
+    channels, tiles, their size, and whether tasks share out channels."""
     block = channel_block(form.input_shape[0], target.vector_lanes)
-    kinds = ("lane", "channel", "row", "column")
-    return tuple(tuple(cut(c, schedule, block).extent(kind) for kind in kinds) for c in form.contractions)
+    return tuple(_tile_shape(contraction, schedule, block) for contraction in form.contractions)
+
+
+def _tile_shape(contraction: Contraction, schedule: CpuSchedule, block: int) -> tuple[int, ...]:
+    filtered = cut_windows(contraction, schedule, block)
+    if filtered is None:
+        digits = cut(contraction, schedule, block)
+        return tuple(digits.extent(kind) for kind in ("lane", "channel", "row", "column"))
+    held = tuple(filtered.digits.extent(kind) for kind in ("lane", "channel"))
+    return (*held, filtered.tiles, filtered.filtering.size, filtered.by_channel)

@@ -26,6 +26,8 @@ from loopwright.lowering.schedules.placement import (
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.tile import Store, TileKernel
 from loopwright.lowering.schedules.vectors import Place
+from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
+from loopwright.lowering.schedules.winograd_kernel import WinogradKernel
 from loopwright.lowering.tir import Expression, ramp
 
 
@@ -50,14 +52,19 @@ class PackedContraction:
         return pack(self.digits, weight)
 
 
-def pack_contractions(form: OperatorForm, schedule: CpuSchedule, lanes: int) -> tuple[PackedContraction, ...]:
+AnyContraction = PackedContraction | WinogradContraction
+
+
+def pack_contractions(form: OperatorForm, schedule: CpuSchedule, lanes: int) -> tuple[AnyContraction, ...]:
     """Tiles for every contraction whose results go to different outputs."""
     block = channel_block(form.input_shape[0], lanes)
-    tiled = [is_injective(form, contraction) for contraction in form.contractions]
-    return tuple(
-        PackedContraction(cut(contraction, schedule, block) if tiles else general.whole_dims(contraction), tiles)
-        for contraction, tiles in zip(form.contractions, tiled, strict=True)
-    )
+    return tuple(_packed(form, contraction, schedule, block) for contraction in form.contractions)
+
+
+def _packed(form: OperatorForm, contraction: Contraction, schedule: CpuSchedule, block: int) -> AnyContraction:
+    if not is_injective(form, contraction):
+        return PackedContraction(general.whole_dims(contraction), tiled=False)
+    return cut_windows(contraction, schedule, block) or PackedContraction(cut(contraction, schedule, block), tiled=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class CpuKernel:
 
     form: OperatorForm
     n: int
-    contractions: tuple[PackedContraction, ...]
+    contractions: tuple[AnyContraction, ...]
     x: Any
     weights: tuple[Any, ...]
     out: Any
@@ -105,14 +112,16 @@ class CpuKernel:
         stage = finish(self.form.completion, raw, self.out, self.epilogue)
         return [*allocation, general.clear(raw), *sums, stage]
 
-    def _sum(self, packed: PackedContraction, weight: Any, raw: Any) -> tirx.Stmt:
+    def _sum(self, packed: AnyContraction, weight: Any, raw: Any) -> tirx.Stmt:
         if not packed.tiled:
             return general.accumulate(packed.digits, self.n, self.x, weight, raw)
         return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(self._store_sum, raw))
 
-    def _tiles(self, packed: PackedContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
-        block, prefetch = int(self.out.shape[4]), self.schedule.prefetch
-        return TileKernel(packed.digits, self.n, self.x, weight, places, block, store, prefetch).statement()
+    def _tiles(self, packed: AnyContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
+        arguments = (self.n, self.x, weight, places, int(self.out.shape[4]), store, self.schedule.prefetch)
+        if isinstance(packed, WinogradContraction):
+            return WinogradKernel(packed, *arguments).statement()
+        return TileKernel(packed.digits, *arguments).statement()
 
     def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
         return _store(self.out, self.epilogue.apply(value, place, lanes), place, lanes)

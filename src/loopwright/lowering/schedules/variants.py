@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
+from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
 from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.winograd import FILTERINGS, cut_windows, windows
 from loopwright.targets.target import Target
 
 VARIANTS_AT_MOST = 24
 SPARE_REGISTERS = 3
 PREFETCH_VECTORS = 64
 STACK_ARRAY_BYTES = 1024
+MAY_WIN = 1.6
+"""How far above the best estimate an algorithm's may lie to be tried early."""
 
 
 def variants(form: OperatorForm, target: Target) -> list[CpuSchedule]:
-    """At most 24 schedules that differ for this form, the one with the lowest estimate first."""
+    """At most 24 schedules that differ for this form, by their estimates; the best of each algorithm that may win come
+    first, since estimates compare tiles of one algorithm better than algorithms."""
     distinct: dict[object, tuple[float, CpuSchedule]] = {}
     for schedule in _candidates(form, target):
         shapes = tile_shapes(form, schedule, target)
@@ -27,18 +32,48 @@ def variants(form: OperatorForm, target: Target) -> list[CpuSchedule]:
         if known is None or estimate < known[0]:
             distinct[shapes] = (estimate, schedule)
     ranked = sorted(distinct.values(), key=lambda pair: pair[0])
-    return [schedule for _, schedule in ranked[:VARIANTS_AT_MOST]]
+    return _leaders_first(ranked)[:VARIANTS_AT_MOST]
+
+
+def _leaders_first(ranked: Sequence[tuple[float, CpuSchedule]]) -> list[CpuSchedule]:
+    best: dict[object, CpuSchedule] = {}
+    for estimate, schedule in ranked:
+        if estimate <= MAY_WIN * ranked[0][0]:
+            best.setdefault((schedule.winograd, schedule.by_channel), schedule)
+    leaders = list(best.values())
+    return [*leaders, *(schedule for _, schedule in ranked if schedule not in leaders)]
 
 
 def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
+    yield from _tiles(form, target)
+    block = channel_block(form.input_shape[0], target.vector_lanes)
+    filtered = [contraction for contraction in form.contractions if windows(contraction)]
+    for schedule in _filterings(target) if filtered else ():
+        if any(cut_windows(contraction, schedule, block) for contraction in filtered):
+            yield schedule
+
+
+def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
     lanes = [target.vector_lanes, target.vector_lanes // 2]
     columns = _column_tiles(_longest(form, 2))
     for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), (1, 2, 4), columns):
-        vectors = channels * rows * column
-        fits_the_stack = column * width * FLOAT_BYTES < STACK_ARRAY_BYTES
-        if vectors <= target.vector_registers - SPARE_REGISTERS and fits_the_stack:
+        if _fits(channels, rows, column, width, target):
             unroll = rows > 1 and rows == _longest(form, 1)
             yield CpuSchedule(width, channels, rows, column, unroll, PREFETCH_VECTORS)
+
+
+def _filterings(target: Target) -> Iterator[CpuSchedule]:
+    """Minimal filtering of 3x3 windows, whether it applies or not."""
+    sizes, widths = sorted(FILTERINGS), (target.vector_lanes, target.vector_lanes // 2)
+    for width, size, by_channel, channels, tiles in product(widths, sizes, (False, True), (1, 2, 3, 4), range(4, 16)):
+        if _fits(channels, 1, tiles, width, target):
+            yield CpuSchedule(width, channels, 1, tiles, False, PREFETCH_VECTORS, size, by_channel)
+
+
+def _fits(channels: int, rows: int, columns: int, lanes: int, target: Target) -> bool:
+    """Whether a tile of that many vectors stays in registers."""
+    in_registers = channels * rows * columns <= target.vector_registers - SPARE_REGISTERS
+    return in_registers and columns * lanes * FLOAT_BYTES < STACK_ARRAY_BYTES
 
 
 def _longest(form: OperatorForm, axis: int) -> int:
