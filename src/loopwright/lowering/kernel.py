@@ -25,7 +25,7 @@ from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
 from loopwright.targets.target import Target
 
-__all__ = ["CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block"]
+__all__ = ["CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block", "schedules"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ def build_kernel(
     body = sequence(_chained(stages, n, x, weights, out, extra, lanes))
     primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
+
+
+def schedules(form: OperatorForm, target: Target) -> list[CpuSchedule]:
+    """Those worth timing for the kernel of ``form``, the one that is expected to be fastest first."""
+    return variants(as_image(form.stages[0]).form, target)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.kernel import Kernel, build_kernel
+from loopwright.lowering.kernel import Kernel, build_kernel, schedules
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.variants import variants
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
 from loopwright.measurement.timer import Call, Measurement, Protocol, measure
@@ -45,28 +46,56 @@ def tune(
     budget_s: float = 2.0,
     agreement: Agreement | None = None,
 ) -> Tuned:
-    """The best of the first ``tried`` variants of ``form``, taken while ``budget_s`` seconds last (at least one).
+    """The best of the first ``tried`` variants of ``form``; see `tune_schedules`."""
+    return tune_schedules(form, n, epilogue, target, protocol, schedules(form, target)[:tried], budget_s, agreement)
+
+
+def tune_schedules(
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    protocol: Protocol,
+    candidates: Sequence[CpuSchedule],
+    budget_s: float = 2.0,
+    agreement: Agreement | None = None,
+) -> Tuned:
+    """The best of ``candidates``, built in their order, several at once, while ``budget_s`` seconds last (at least
+    one), and then timed in turns.
 
     With an ``agreement`` every kernel is held against PyTorch before it is timed. Raises `TuningError` when a kernel
     does not compile or gives other numbers.
     """
     chosen: list[tuple[CpuSchedule, Call]] = []
-    end = monotonic() + budget_s
-    for schedule in variants(form, target)[:tried]:
-        if not chosen or monotonic() < end:
-            kernel, compiled = _built(form, n, epilogue, target, schedule)
-            if agreement is not None:
-                _check(agreement, kernel, compiled, schedule)
-            chosen.append((schedule, cold_call(kernel, compiled, protocol)))
+    for schedule, kernel, compiled in _built_within(form, n, epilogue, target, candidates, budget_s):
+        if agreement is not None:
+            _check(agreement, kernel, compiled, schedule)
+        chosen.append((schedule, cold_call(kernel, compiled, protocol)))
     return _fastest([schedule for schedule, _ in chosen], measure([call for _, call in chosen], protocol))
 
 
-def _built(
-    form: OperatorForm, n: int, epilogue: Epilogue, target: Target, schedule: CpuSchedule
-) -> tuple[Kernel, Compiled]:
-    kernel = build_kernel(form, n, epilogue, target, schedule)
+def _built_within(
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    candidates: Sequence[CpuSchedule],
+    budget_s: float,
+) -> Iterator[tuple[CpuSchedule, Kernel, Compiled]]:
+    end = monotonic() + budget_s
+    with ThreadPoolExecutor(target.threads) as pool:
+        for start in range(0, len(candidates), target.threads):
+            if start and monotonic() > end:
+                return
+            together = candidates[start : start + target.threads]
+            kernels = [build_kernel(form, n, epilogue, target, schedule) for schedule in together]
+            compiled = pool.map(partial(_compiled, target), together, kernels)
+            yield from zip(together, kernels, compiled, strict=True)
+
+
+def _compiled(target: Target, schedule: CpuSchedule, kernel: Kernel) -> Compiled:
     try:
-        return kernel, compile_function(kernel.primfunc, target)
+        return compile_function(kernel.primfunc, target)
     except (RuntimeError, ValueError, TypeError) as error:  # what TVM's compiler raises
         raise TuningError("build", f"{schedule}: {str(error).strip().splitlines()[0]}") from error
 
@@ -77,7 +106,7 @@ def _check(agreement: Agreement, kernel: Kernel, compiled: Compiled, schedule: C
         raise TuningError("check", f"{schedule}: differs from PyTorch by {error:.1e} of the largest output")
 
 
-def _fastest(schedules: Sequence[CpuSchedule], measurements: Sequence[Measurement]) -> Tuned:
-    ranked = sorted(zip(schedules, measurements, strict=True), key=lambda pair: pair[1].median_ms)
+def _fastest(tried: Sequence[CpuSchedule], measurements: Sequence[Measurement]) -> Tuned:
+    ranked = sorted(zip(tried, measurements, strict=True), key=lambda pair: pair[1].median_ms)
     (schedule, measurement), *others = ranked
     return Tuned(schedule, measurement, tuple(others))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.cost import estimated_cycles
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.variants import variants
 from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
-from loopwright.measurement.tune import TuningError, tune
+from loopwright.measurement.tune import TuningError, tune_schedules
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.store import Failure, Store, TimingKey
 from loopwright.targets.target import Target
@@ -22,7 +23,10 @@ EPILOGUE = Epilogue(scale=True, shift=True, residual=False, relu=True)
 """Operators are timed with the epilogue that most convolutions of a network have."""
 
 VARIANTS = 2
-"""How many schedules are timed for an operator: the estimate's first is nearly always the best."""
+"""How many schedules are timed for an operator in a search: the best of two algorithms, or two register tiles."""
+
+BUDGET_S = 3.0
+"""For building the schedules of one operator."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,11 @@ FAILED = OperatorLatency(None, inf)
 
 
 class OperatorLatencies:
-    """Times each operator once for ``n`` images on ``target``; ``failures`` tells which could not be, and why."""
+    """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules; ``failures`` tells
+    which could not be, and why."""
 
-    def __init__(self, n: int, target: Target, store: Store, protocol: Protocol):
-        self._n, self._target, self._store, self._protocol = n, target, store, protocol
+    def __init__(self, n: int, target: Target, store: Store, protocol: Protocol, tried: int = VARIANTS):
+        self._n, self._target, self._store, self._protocol, self._tried = n, target, store, protocol, tried
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self.failures: list[str] = []
@@ -51,9 +56,17 @@ class OperatorLatencies:
 
     def of(self, choice: Choice) -> OperatorLatency:
         """The operator's latency in milliseconds; timed if this is the first time anyone asks."""
-        if choice.key not in self._known:
-            self._known[choice.key] = self._stored(choice) or self._timed(choice)
-        return self._known[choice.key]
+        return self.of_form(choice.form, str(choice.sequence))
+
+    def of_form(self, form: OperatorForm, name: str = "") -> OperatorLatency:
+        """As `of`; ``name`` says in ``failures`` which operator it is."""
+        if form.key not in self._known:
+            self._known[form.key] = self._found(form, name or form.key)
+        return self._known[form.key]
+
+    def schedule(self, form: OperatorForm, n: int) -> CpuSchedule | None:
+        """The fastest schedule of an operator for ``n`` images; None for one that can't be timed."""
+        return self.of_form(form).schedule if n == self._n else None
 
     def network_ms(self, space: SearchSpace, choices: Mapping[str, Choice]) -> float:
         """The sum over all transformable layers: what the search compares candidates by."""
@@ -72,36 +85,44 @@ class OperatorLatencies:
 
     def _estimated(self, choice: Choice) -> float:
         if choice.key not in self._estimates:
-            stages = ((form, variants(form, self._target)[0]) for form in choice.form.stages)
+            stages = ((form, schedules(form, self._target)[0]) for form in choice.form.stages)
             self._estimates[choice.key] = sum(estimated_cycles(form, first, self._target) for form, first in stages)
         return self._estimates[choice.key]
 
-    def _stored(self, choice: Choice) -> OperatorLatency | None:
-        if self._store.failure(self._key(choice, None)) is not None:
+    def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
+        """The best of the schedules to try; those in the store are not timed again."""
+        if self._store.failure(self._key(form, None)) is not None:
             return FAILED
-        timings = self._store.timings(self._operator(choice), self._target.name, self._environment_hash)
-        own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
-        schedules = {str(schedule): schedule for schedule in variants(choice.form, self._target)} if own else {}
-        known = [timing for timing in own if timing.key.schedule in schedules]
-        return OperatorLatency(schedules[known[0].key.schedule], known[0].median_ms) if known else None
-
-    def _timed(self, choice: Choice) -> OperatorLatency:
-        agreement = Agreement.of(choice.form, self._n, EPILOGUE, self._target)
+        known = self._stored(form)
+        missing = [schedule for schedule in schedules(form, self._target)[: self._tried] if schedule not in known]
         try:
-            tuned = tune(choice.form, self._n, EPILOGUE, self._target, self._protocol, VARIANTS, agreement=agreement)
+            known |= self._timed(form, missing) if missing else {}
         except TuningError as error:
-            self._store.record_failure(Failure(self._key(choice, None), error.stage, str(error)))
-            self.failures.append(f"{choice.sequence}: {error}")
+            self._store.record_failure(Failure(self._key(form, None), error.stage, str(error)))
+            self.failures.append(f"{name}: {error}")
             return FAILED
-        for schedule, measurement in ((tuned.schedule, tuned.measurement), *tuned.others):
-            self._store.record_timing(self._key(choice, schedule), measurement.samples_ms)
-        return OperatorLatency(tuned.schedule, tuned.measurement.median_ms)
+        best = min(known, key=lambda schedule: known[schedule])
+        return OperatorLatency(best, known[best])
 
-    def _key(self, choice: Choice, schedule: CpuSchedule | None) -> TimingKey:
-        written = "any" if schedule is None else str(schedule)
-        return TimingKey(
-            self._operator(choice), self._target.name, written, self._environment_hash, str(self._protocol)
+    def _stored(self, form: OperatorForm) -> dict[CpuSchedule, float]:
+        """Milliseconds of the schedules that are in the store."""
+        timings = self._store.timings(self._operator(form), self._target.name, self._environment_hash)
+        own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
+        return {CpuSchedule.parse(timing.key.schedule): timing.median_ms for timing in own}
+
+    def _timed(self, form: OperatorForm, missing: Sequence[CpuSchedule]) -> dict[CpuSchedule, float]:
+        agreement = Agreement.of(form, self._n, EPILOGUE, self._target)
+        tuned = tune_schedules(
+            form, self._n, EPILOGUE, self._target, self._protocol, missing, BUDGET_S, agreement=agreement
         )
+        found = [(tuned.schedule, tuned.measurement), *tuned.others]
+        for schedule, measurement in found:
+            self._store.record_timing(self._key(form, schedule), measurement.samples_ms)
+        return {schedule: measurement.median_ms for schedule, measurement in found}
 
-    def _operator(self, choice: Choice) -> str:
-        return f"{choice.key} n={self._n}"
+    def _key(self, form: OperatorForm, schedule: CpuSchedule | None) -> TimingKey:
+        written = "any" if schedule is None else str(schedule)
+        return TimingKey(self._operator(form), self._target.name, written, self._environment_hash, str(self._protocol))
+
+    def _operator(self, form: OperatorForm) -> str:
+        return f"{form.key} n={self._n}"

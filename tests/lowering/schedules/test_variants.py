@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loopwright.lowering.schedules.cost import tile_shapes
+from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.targets.cpu import VECTOR_UNITS
 from loopwright.targets.target import Target
@@ -33,3 +34,14 @@ def test_the_best_dense_tile_is_wide_enough_to_hide_latency() -> None:
     first = variants(conv(64, 64, 32), TARGETS[0])[0]
     assert first.lanes == 16
     assert 10 <= first.accumulators <= 28
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_schedules_are_read_back_from_their_text(form) -> None:  # type: ignore[no-untyped-def]
+    found = variants(form, TARGETS[0])
+    assert [CpuSchedule.parse(str(schedule)) for schedule in found] == found
+
+
+def test_algorithms_that_may_win_come_first() -> None:
+    first = variants(conv(64, 64, 32), TARGETS[0])[:3]
+    assert {(schedule.winograd, schedule.by_channel) for schedule in first} >= {(4, False), (4, True)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,8 @@ class CpuSchedule:
     ``winograd`` outputs at once (2 or 4); ``columns`` then counts such tiles. Its tasks share out the
     tiles, or, with ``by_channel``, the output channels.
 
-    >>> print(CpuSchedule(16, 2, 1, 8))
-    lanes=16 channels=2 rows=1 columns=8
+    >>> print(CpuSchedule(16, 2, 1, 8, unroll_rows=True, prefetch=64))
+    lanes=16 channels=2 rows=1 columns=8 prefetch=64 unroll_rows
     """
 
     lanes: int
@@ -33,11 +34,13 @@ class CpuSchedule:
         return self.channels * self.rows * self.columns
 
     def __str__(self) -> str:
-        tile = f"lanes={self.lanes} channels={self.channels} rows={self.rows} columns={self.columns}"
-        return (
-            tile
-            + (" unroll_rows" if self.unroll_rows else "")
-            + (f" prefetch={self.prefetch}" if self.prefetch else "")
-            + (f" winograd={self.winograd}" if self.winograd else "")
-            + (" by_channel" if self.by_channel else "")
-        )
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        numbers = [f"{name}={value}" for name, value in values.items() if value and not isinstance(value, bool)]
+        return " ".join([*numbers, *(name for name, value in values.items() if value is True)])
+
+    @classmethod
+    def parse(cls, text: str) -> CpuSchedule:
+        """The schedule that `str` writes so. Raises `ValueError` or `TypeError` for any other text."""
+        words = [word.partition("=") for word in text.split()]
+        values: dict[str, Any] = {name: int(value) if equals else True for name, equals, value in words}
+        return cls(**values)
