@@ -20,6 +20,7 @@ from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
+from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
@@ -71,9 +72,9 @@ def build_kernel(
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
-def schedules(form: OperatorForm, target: Target) -> list[CpuSchedule]:
-    """Those worth timing for the kernel of ``form``, the one that is expected to be fastest first."""
-    return variants(as_image(form.stages[0]).form, target)
+def schedules(form: OperatorForm, target: Target, given: Given | None = None) -> list[CpuSchedule]:
+    """Those worth timing for the kernel of ``form`` that follow what is ``given``, the most promising first."""
+    return variants(as_image(form.stages[0]).form, target, given)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from time import monotonic
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel, build_kernel, schedules
+from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
@@ -45,9 +46,11 @@ def tune(
     tried: int = 3,
     budget_s: float = 2.0,
     agreement: Agreement | None = None,
+    given: Given | None = None,
 ) -> Tuned:
-    """The best of the first ``tried`` variants of ``form``; see `tune_schedules`."""
-    return tune_schedules(form, n, epilogue, target, protocol, schedules(form, target)[:tried], budget_s, agreement)
+    """The best of the first ``tried`` variants of ``form`` that follow what is ``given``; see `tune_schedules`."""
+    candidates = schedules(form, target, given)[:tried]
+    return tune_schedules(form, n, epilogue, target, protocol, candidates, budget_s, agreement)
 
 
 def tune_schedules(

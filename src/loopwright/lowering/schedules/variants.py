@@ -9,6 +9,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
+from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.winograd import FILTERINGS, cut_windows, windows
 from loopwright.targets.target import Target
@@ -21,11 +22,11 @@ MAY_WIN = 1.6
 """How far above the best estimate an algorithm's may lie to be tried early."""
 
 
-def variants(form: OperatorForm, target: Target) -> list[CpuSchedule]:
+def variants(form: OperatorForm, target: Target, given: Given | None = None) -> list[CpuSchedule]:
     """At most 24 schedules that differ for this form, by their estimates; the best of each algorithm that may win come
-    first, since estimates compare tiles of one algorithm better than algorithms."""
+    first, since estimates compare tiles of one algorithm better than algorithms. All follow what is ``given``."""
     distinct: dict[object, tuple[float, CpuSchedule]] = {}
-    for schedule in _candidates(form, target):
+    for schedule in map((given or Given()).imposed_on, _candidates(form, target)):
         shapes = tile_shapes(form, schedule, target)
         estimate = estimated_cycles(form, schedule, target)
         known = distinct.get(shapes)
