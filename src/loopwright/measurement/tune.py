@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.axes import as_image
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel, build_kernel
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -52,7 +53,7 @@ def tune(
     """
     chosen: list[tuple[CpuSchedule, Call]] = []
     end = monotonic() + budget_s
-    for schedule in variants(form, target)[:tried]:
+    for schedule in variants(as_image(form.stages[0]).form, target)[:tried]:
         if not chosen or monotonic() < end:
             kernel, compiled = _built(form, n, epilogue, target, schedule)
             if agreement is not None:
