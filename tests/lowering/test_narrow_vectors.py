@@ -1,4 +1,4 @@
-"""Kernels of 8 and of 4 lanes, also where the machine has wider vectors: all operators, all recipes and random sequences
+"""Kernels of 8 and of 4 lanes, also where the machine has wider vectors: operators, recipes and random sequences
 against the interpreter."""
 
 from __future__ import annotations
