@@ -27,6 +27,7 @@ from loopwright.search.progress import Progress, SilentProgress
 from loopwright.search.run import Outcome, Settings, run_search
 from loopwright.search.stages import Stages
 from loopwright.store import Store, default_path
+from loopwright.targets.processors import require_runnable
 
 __all__ = ["Optimized", "load", "optimize"]
 
@@ -72,6 +73,7 @@ def optimize(
     hardware = targets.named(target)
     if hardware.gpu is not None:
         raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
+    require_runnable(hardware)
     source = _source(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
     stages = Stages(progress or SilentProgress())

@@ -19,6 +19,7 @@ from loopwright.lowering.literal import literal_primfunc
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.measurement.build import compile_function
 from loopwright.targets.cpu import cpu
+from loopwright.targets.target import Target
 
 PLAIN = Epilogue(scale=False, shift=False, residual=False, relu=False)
 TOLERANCE = 1e-4
@@ -84,16 +85,17 @@ def by_literal_code(nest: LoopNest, tensors: Tensors) -> np.ndarray:
     return arrays[-1].numpy()
 
 
-def by_kernel(form: OperatorForm, tensors: Tensors) -> np.ndarray:
-    """What the operator's scheduled kernel gives; image by image where each has an operand of its own."""
+def by_kernel(form: OperatorForm, tensors: Tensors, target: Target | None = None) -> np.ndarray:
+    """What the operator's scheduled kernel gives, for the host without a ``target``; image by image where each has an
+    operand of its own."""
+    target = target or cpu()
     if form.two_inputs:
-        rows = enumerate(tensors.weight)
-        return np.concatenate([_run_kernel(form, tensors.x[[k]], [own, *tensors.weights[1:]]) for k, own in rows])
-    return _run_kernel(form, tensors.x, tensors.weights)
+        rows = [(tensors.x[[k]], [own, *tensors.weights[1:]]) for k, own in enumerate(tensors.weight)]
+        return np.concatenate([_run_kernel(form, x, weights, target) for x, weights in rows])
+    return _run_kernel(form, tensors.x, tensors.weights, target)
 
 
-def _run_kernel(form: OperatorForm, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    target = cpu()
+def _run_kernel(form: OperatorForm, x: np.ndarray, weights: list[np.ndarray], target: Target) -> np.ndarray:
     lanes, last = target.vector_lanes, form.stages[-1]
     kernel = build_kernel(form, len(x), PLAIN, target)
     dense = [

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import tvm
 
-from loopwright.lowering.kernel import Epilogue
+from loopwright.ir.contraction import operator_form
+from loopwright.lowering.kernel import Epilogue, build_kernel
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.threads import set_threads
+from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement.build import compile_function
 from loopwright.measurement.timer import Protocol
-from loopwright.measurement.tune import tune
+from loopwright.measurement.tune import TuningError, tune
+from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
 from tests.lowering.forms import conv
 
@@ -33,3 +40,22 @@ def test_threads_are_what_the_target_says() -> None:
     for threads in (1, most):
         set_threads(threads)
         assert running() == threads
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "conv1d(co=16, ci=16, ow=8, kw=3)",
+        "conv3d(co=16, ci=16, od=2, oh=4, ow=4, kd=3, kh=3, kw=3)",
+        "linear(n=2, co=16, ci=32, tokens=3)",
+    ],
+)
+def test_operators_over_other_axes_are_tuned_and_held_against_pytorch(text: str) -> None:
+    form, target, epilogue = operator_form(parse(text).nest()), cpu(threads=1), Epilogue(True, True, True, True)
+    agreement = Agreement.of(form, 2, epilogue, target)
+    tuned = tune(form, 2, epilogue, target, SHORT, tried=2, agreement=agreement)
+    kernel = build_kernel(form, 2, epilogue, target, tuned.schedule)
+    assert agreement.error(kernel, compile_function(kernel.primfunc, target)) < TOLERANCE
+    wrong = replace(agreement, expected=agreement.expected + 1)
+    with pytest.raises(TuningError, match="differs from PyTorch"):
+        tune(form, 2, epilogue, target, SHORT, tried=1, agreement=wrong)

@@ -39,6 +39,14 @@ def test_unknown_name_lists_the_known_ones():
         resolve("resnet35")
 
 
+def test_a_family_of_networks_is_listed_when_one_of_it_is_asked_for():
+    with pytest.raises(ArgumentError, match=r"known: densenet161, .*, torchvision/\.\.\.; or your own") as plain:
+        resolve("resnet35")
+    assert "torchvision/resnet34" not in str(plain.value)
+    with pytest.raises(ArgumentError, match=r"known: .*torchvision/resnet34, .*; or your own"):
+        resolve("torchvision/resnet35")
+
+
 def test_factory_of_a_file(file):
     source = resolve(f"{file}:small", (1, 3, 8, 8))
     assert (source.name, source.input_shape) == ("small", (1, 3, 8, 8))

@@ -9,7 +9,9 @@ import typer
 
 from loopwright.errors import ArgumentError
 
-MODEL_HELP = "A known name such as resnet34, path/to/file.py:factory, or package.module:factory."
+MODEL_HELP = (
+    "A known name such as resnet34 or torchvision/resnet50, path/to/file.py:factory, or package.module:factory."
+)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 

@@ -9,6 +9,7 @@ import torch
 import tvm
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.axes import to_image
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
@@ -22,7 +23,8 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Random inputs of an operator, and what PyTorch makes of them. ``extra`` are the epilogue's tensors in order."""
+    """Random inputs of an operator, and what PyTorch makes of them, as images (`loopwright.lowering.axes`). ``extra``
+    are the epilogue's tensors in order."""
 
     x: np.ndarray
     weights: tuple[np.ndarray, ...]
@@ -40,8 +42,8 @@ class Agreement:
         x = random.standard_normal((n, *form.input_shape), dtype=np.float32)
         weights = tuple(weight.detach().numpy() for weight in module.contraction_weights())
         with torch.no_grad():
-            output = module(torch.from_numpy(x)).numpy()
-        channels = form.result_shape[0]
+            output = to_image(module(torch.from_numpy(x)).numpy(), form)
+        channels: int = output.shape[1]
         scale = random.uniform(0.5, 1.5, channels).astype(np.float32) if epilogue.scale else None
         shift = random.standard_normal(channels, dtype=np.float32) if epilogue.shift else None
         residual = random.standard_normal(output.shape, dtype=np.float32) if epilogue.residual else None
@@ -49,7 +51,7 @@ class Agreement:
         lanes = target.vector_lanes
         stored = None if residual is None else to_blocked(residual, lanes)
         extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
-        return cls(x, weights, extra, expected, lanes)
+        return cls(to_image(x, form), weights, extra, expected, lanes)
 
     def error(self, kernel: Kernel, compiled: Compiled) -> float:
         """The largest difference from PyTorch's output, relative to the largest output; NaN counts as infinite."""

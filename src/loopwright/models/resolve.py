@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -28,10 +28,23 @@ def resolve(model: str, input_shape: Shape | None = None) -> ModelSource:
     known = registered()
     if model not in known:
         raise ArgumentError(
-            f"unknown model {model!r}; known: {', '.join(sorted(known))}; "
+            f"unknown model {model!r}; known: {', '.join(_listed(model, known))}; "
             "or your own as path/to/file.py:factory or package.module:factory"
         )
     return replace(known[model], input_shape=input_shape or known[model].input_shape)
+
+
+def _listed(model: str, known: Iterable[str]) -> list[str]:
+    """The known names of the family (``torchvision/``) that ``model`` belongs to, and the other families."""
+    families: dict[str, list[str]] = {}
+    for name in sorted(known):
+        families.setdefault(_family(name), []).append(name)
+    own = families.pop(_family(model) if _family(model) in families else "", [])
+    return [*own, *(f"{family}/..." for family in families if family)]
+
+
+def _family(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _own(model: str, input_shape: Shape | None) -> ModelSource:

@@ -1,25 +1,41 @@
 """Targets: the hardware that code is generated for and measured on.
 
-One file each, besides `target`, with a function of the file's name that gives the `Target`; adding a file registers it.
+A file of this folder, besides `target`, registers what its ``TARGETS`` holds: functions that give a `Target`, by name.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
+from collections.abc import Callable
+from dataclasses import replace
 
-from loopwright.registry import unknown
+from loopwright.errors import ArgumentError
+from loopwright.registry import modules, unknown
 from loopwright.targets.target import Target
+
+
+def registered() -> dict[str, Callable[[], Target]]:
+    """All targets of all files of this folder by name."""
+    files = (module for module in modules(__name__) if hasattr(module, "TARGETS"))
+    return {name: factory for module in files for name, factory in module.TARGETS.items()}
 
 
 def known() -> list[str]:
     """The names of all targets."""
-    return sorted(info.name for info in pkgutil.iter_modules(__path__) if info.name != "target")
+    return sorted(registered())
 
 
-def named(name: str) -> Target:
-    """The target of that name; raises `ArgumentError` with the known ones."""
-    if name not in known():
+def named(name: str, threads: int | None = None) -> Target:
+    """The target of that name, with as many ``threads`` as it has of its own unless they are given.
+
+    Raises `ArgumentError` with the known names, or for a number of threads that the target cannot have.
+    """
+    if name not in registered():
         raise unknown("target", name, known())
-    target: Target = getattr(import_module(f"{__name__}.{name}"), name)()
-    return target
+    target = registered()[name]()
+    if threads is None:
+        return target
+    if target.gpu is not None:
+        raise ArgumentError(f"target {name} takes no number of threads: every kernel has its own")
+    if threads < 1:
+        raise ArgumentError(f"a kernel needs at least 1 thread, not {threads}")
+    return replace(target, threads=threads)

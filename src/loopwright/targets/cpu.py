@@ -91,3 +91,6 @@ def cache_bytes(level: int, default: int) -> int:
 
 def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+TARGETS = {"cpu": cpu}

@@ -41,3 +41,6 @@ def cuda(architecture: str = "sm_90") -> Target:
         l2_bytes=second * KIB,
         gpu=GpuLimits(BLOCKS, THREADS, 1024, shared * KIB),
     )
+
+
+TARGETS = {"cuda": cuda}

@@ -20,7 +20,7 @@ class GpuLimits:
 class Target:
     """One processor, or with ``gpu`` a graphics processor. ``vector_lanes`` counts float32 values of a register,
     ``vector_registers`` those registers, ``threads`` the threads a kernel may use; cache sizes are bytes of one core.
-    ``features`` are LLVM's attributes."""
+    ``features`` are LLVM's attributes; ``triple`` is LLVM's name of the machine, empty for the one this runs on."""
 
     name: str
     kind: str
@@ -32,6 +32,7 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     gpu: GpuLimits | None = None
+    triple: str = ""
 
     @property
     def tvm_target(self) -> dict[str, object]:
@@ -39,6 +40,8 @@ class Target:
         if self.gpu is not None:
             return {"kind": self.kind, "arch": self.processor}
         target: dict[str, object] = {"kind": self.kind, "num-cores": self.threads}
+        if self.triple:
+            target["mtriple"] = self.triple
         if self.processor:
             target["mcpu"] = self.processor
         if self.features:

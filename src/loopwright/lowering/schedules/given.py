@@ -8,7 +8,7 @@ channels its lanes, and a tile of weights that is prefetched says how far ahead 
 >>> nest = parse("conv2d(co=64, ci=64, oh=32, ow=32, kh=3, kw=3)").nest()
 >>> found = given(TransformationSequence.parse("tile(oh: 2, ow: 8) -> prefetch(input, ci)").apply(nest))
 >>> found.fields
-{'columns': 8, 'rows': 2}
+{'rows': 2, 'columns': 8}
 >>> found.ignored
 ('prefetch(input, ci): kernels fetch ahead vectors of weights only',)
 """

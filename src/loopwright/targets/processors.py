@@ -1,0 +1,75 @@
+"""Processors of other machines by instruction set, as plain data: code is generated for them here, and runs there.
+
+Caches are those of one core of a common processor of the kind (a cluster of four Cortex-A72 shares 1 MiB of level 2);
+kernels run on any that has the instructions.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import partial
+
+from loopwright.errors import ArgumentError
+from loopwright.targets.cpu import CPU_INFO, VECTOR_UNITS, processor_flags
+from loopwright.targets.target import Target
+
+KIB = 1024
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Processor:
+    """An instruction set of `VECTOR_UNITS` on a ``machine``; ``model`` is LLVM's name of the processor."""
+
+    unit: str
+    machine: str
+    model: str
+    l1_bytes: int
+    l2_bytes: int
+
+    @property
+    def triple(self) -> str:
+        return f"{self.machine}-linux-gnu"
+
+
+PROCESSORS = {
+    "cpu-avx512": Processor("avx512", "x86_64", "x86-64-v4", 32 * KIB, 1024 * KIB),  # Zen 4
+    "cpu-avx2": Processor("avx2", "x86_64", "x86-64-v3", 32 * KIB, 512 * KIB),  # Zen 2 and 3
+    "cpu-neon": Processor("neon", "aarch64", "cortex-a72", 32 * KIB, 256 * KIB),  # Raspberry Pi 4
+}
+
+_UNITS = {unit.name: unit for unit in VECTOR_UNITS}
+
+
+def processor(name: str) -> Target:
+    """The target of that name in `PROCESSORS`, with 2 threads."""
+    own = PROCESSORS[name]
+    unit = _UNITS[own.unit]
+    return Target(
+        name=name,
+        kind="llvm",
+        processor=own.model,
+        features=unit.features,
+        vector_lanes=unit.lanes,
+        vector_registers=unit.registers,
+        threads=THREADS,
+        l1_bytes=own.l1_bytes,
+        l2_bytes=own.l2_bytes,
+        triple=own.triple,
+    )
+
+
+def require_runnable(target: Target) -> None:
+    """Raises `ArgumentError` unless code for ``target`` runs on the processor this runs on."""
+    own = PROCESSORS.get(target.name)
+    if target.gpu is not None or (own is not None and not _runs_here(own)):
+        raise ArgumentError(f"code for {target.name} does not run on this processor; take target=cpu")
+
+
+def _runs_here(own: Processor) -> bool:
+    flags = processor_flags(CPU_INFO.read_text()) if CPU_INFO.exists() else frozenset()
+    return own.machine == platform.machine() and _UNITS[own.unit].flags <= flags
+
+
+TARGETS = {name: partial(processor, name) for name in PROCESSORS}
