@@ -1,9 +1,9 @@
 """The kernel of what happens to each element alone, over parts that lie one after the other along the channels.
 
 The function computes ``out = relu?(concatenation(parts) * scale + shift + residual?)`` in one pass over the data. Its
-parameters are the parts, those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``, all
-in blocked layout; with an empty epilogue it is the concatenation itself. Parts whose blocks of channels are not those
-of the whole are blocked anew.
+parameters are the parts, those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``;
+images are in blocked layout. With an empty epilogue it is the concatenation itself. Parts whose blocks of channels are
+not those of the whole are blocked anew.
 """
 
 from __future__ import annotations

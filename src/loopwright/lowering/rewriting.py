@@ -10,8 +10,8 @@ from tvm import relax
 
 from loopwright.lowering.blocked_operations import blocked_call, concatenated
 from loopwright.lowering.constants import Constants, operation_name, static_shape
-from loopwright.lowering.fusion import FusedChain, Fusion, variables
 from loopwright.lowering.functions import Functions
+from loopwright.lowering.fusion import FusedChain, Fusion, variables
 from loopwright.lowering.layout import blocked_shape
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
