@@ -54,6 +54,13 @@ def densely(first: int, growth: int, follow):
     return module.eval()
 
 
+def nested(_m, _x, new):
+    y = new
+    for _ in range(12):
+        y = torch.cat([functional.relu(new), y], 1)
+    return functional.relu(y)
+
+
 def reused(m, x, new):
     both = torch.cat([new, x], 1)
     return m.last(both), functional.max_pool2d(both, 2), functional.relu(m.norm(both))
@@ -64,6 +71,7 @@ FOLLOW = {
     "old first": lambda m, x, new: m.last(functional.relu(m.norm(torch.cat([x, new], 1)))),
     "concatenation twice": lambda m, x, new: functional.relu(torch.cat([torch.cat([new, x], 1), x], 1)),
     "nested and used": lambda m, x, new: m.last(torch.cat([x, new], 1)).mean((2, 3)),
+    "nested deeply": nested,
     "used three times": reused,
     "added": lambda m, x, new: functional.relu(torch.cat([x, new], 1) + torch.cat([new, x], 1)),
     "added to itself": lambda m, x, new: m.norm(torch.cat([x, x, new], 1)[:, x.shape[1] :]) + 1,

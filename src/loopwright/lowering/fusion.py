@@ -42,6 +42,8 @@ class FusedChain:
     @property
     def epilogue(self) -> Epilogue:
         scale, shift = bool((self.affine.scale != 1).any()), bool((self.affine.shift != 0).any())
+        # TVM takes a function of one tensor and no other argument for a possible reshape, and stops at ours
+        shift = shift or not isinstance(self.source, relax.Call)
         return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
 
     @property

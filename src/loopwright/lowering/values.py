@@ -15,6 +15,9 @@ from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.pointwise import build_pointwise
 from loopwright.targets.target import Target
 
+PARTS_AT_MOST = 8
+"""Concatenations within a concatenation are made whole above this many parts, each of which is code to compile."""
+
 
 class Values:
     """Maps the variables of the original function to those of the new one, in the layouts that were asked for."""
@@ -42,7 +45,8 @@ class Values:
 
     def set_parts(self, var: relax.Var, parts: list[relax.Var]) -> None:
         """Gives an original variable its value as the concatenation of original variables along the channels."""
-        self._parts[var] = [own for part in parts for own in self._parts.get(part, [part])]
+        flat = [own for part in parts for own in self._parts.get(part, [part])]
+        self._parts[var] = flat if len(flat) <= PARTS_AT_MOST else list(parts)
 
     def is_blocked(self, expression: relax.Expr) -> bool:
         """Whether the value of an original variable is at hand in blocked layout, as a whole or in parts."""
