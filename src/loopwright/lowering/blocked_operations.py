@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from tvm import relax
 
 from loopwright.lowering.constants import operation_name, static_shape
-from loopwright.lowering.fusion import Affine, channel_affine
+from loopwright.lowering.fusion import is_image
 from loopwright.lowering.values import Values
 
 UNARY = frozenset(
@@ -27,8 +26,6 @@ POOLS = frozenset(f"relax.nn.{name}" for name in ("max_pool2d", "avg_pool2d", "a
 
 def blocked_call(call: relax.Expr, values: Values) -> relax.Expr | None:
     """The value of ``call`` in blocked layout; None if it reads nothing blocked or knows no such layout."""
-    if isinstance(call, relax.TupleGetItem) and values.is_blocked(call.tuple_value) and call.index == 0:
-        return values.blocked(call.tuple_value)
     handler = _handler(operation_name(call))
     if handler is None or not any(values.is_blocked(arg) for arg in _tensors(call)):
         return None
@@ -42,7 +39,7 @@ def _handler(operation: str) -> Callable[[relax.Call, Values], relax.Expr | None
         return _pool
     if operation in BINARY:
         return _binary
-    return {"relax.nn.batch_norm": _batch_norm, "relax.mean": _mean, "relax.concat": _concatenation}.get(operation)
+    return _mean if operation == "relax.mean" else None
 
 
 def _tensors(call: relax.Call) -> list[relax.Expr]:
@@ -60,9 +57,6 @@ def _unary(call: relax.Call, values: Values) -> relax.Expr:
 
 def _binary(call: relax.Call, values: Values) -> relax.Expr | None:
     x = next(arg for arg in call.args if values.is_blocked(arg))
-    affine = channel_affine(call, x, values.constants)
-    if affine is not None:
-        return _scaled(x, affine, values)
     operands = [_operand(arg, x, values) for arg in call.args]
     return None if None in operands else relax.Call(call.op, operands, call.attrs, call.ty_args)
 
@@ -75,19 +69,6 @@ def _operand(arg: relax.Expr, x: relax.Var, values: Values) -> relax.Expr | None
     shape = static_shape(arg)
     same_channels = len(shape) == 4 and shape[1] == static_shape(x)[1]
     return values.blocked(arg) if same_channels and isinstance(arg, relax.Var) else None
-
-
-def _batch_norm(call: relax.Call, values: Values) -> relax.Expr | None:
-    """The first of its outputs; the others, the running statistics, are not used in evaluation mode."""
-    affine = channel_affine(call, call.args[0], values.constants)
-    return None if affine is None else _scaled(call.args[0], affine, values)
-
-
-def _scaled(x: relax.Var, affine: Affine, values: Values) -> relax.Expr:
-    block = values.block(x)
-    stored = (1, static_shape(x)[1] // block, 1, 1, block)
-    scale, shift = (relax.const(np.ascontiguousarray(v.reshape(stored))) for v in (affine.scale, affine.shift))
-    return relax.op.add(values.emit(relax.op.multiply(values.blocked(x), scale)), shift)
 
 
 def _pool(call: relax.Call, values: Values) -> relax.Expr:
@@ -108,11 +89,10 @@ def _mean(call: relax.Call, values: Values) -> relax.Expr | None:
     return relax.op.mean(values.blocked(call.args[0]), [2, 3], keepdims=True)
 
 
-def _concatenation(call: relax.Call, values: Values) -> relax.Expr | None:
-    """Along the channels, where the parts are blocked as the whole is."""
-    parts = list(call.args[0].fields)
-    whole = values.channel_block(sum(static_shape(part)[1] for part in parts))
-    same = all(isinstance(part, relax.Var) and values.block(part) == whole for part in parts)
-    if int(call.attrs.axis) != 1 or not same:
+def concatenated(call: relax.Expr, values: Values) -> list[relax.Var] | None:
+    """The parts of a concatenation of images along the channels; None if it is none or reads nothing blocked."""
+    if operation_name(call) != "relax.concat" or int(call.attrs.axis) != 1:
         return None
-    return relax.op.concat([values.blocked(part) for part in parts], axis=1)
+    parts = _tensors(call)
+    known = all(isinstance(part, relax.Var) and is_image(part) for part in parts)
+    return parts if known and any(map(values.is_blocked, parts)) else None

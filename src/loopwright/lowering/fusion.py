@@ -1,7 +1,7 @@
 """What follows each convolution of a network and can be computed in the convolution's own kernel.
 
 A chain conv2d -> bias -> batch norm -> residual addition -> ReLU, or any part of it in that order, becomes one
-`FusedConvolution` as long as each value is used by the next call alone.
+`FusedChain` as long as each value is used by the next call alone. So does such a chain without a convolution.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
-class FusedConvolution:
-    """``relu?(convolution * scale + shift + residual?)``, whose value is that of the variable ``result``."""
+class FusedChain:
+    """``relu?(source * scale + shift + residual?)``, whose value is that of the variable ``result``; the source is a
+    convolution's call, or the variable that a chain of elementwise calls starts from."""
 
-    call: relax.Call
+    source: relax.Call | relax.Var
     result: relax.Var
     affine: Affine
     residual: relax.Var | None = None
@@ -41,33 +42,55 @@ class FusedConvolution:
     @property
     def epilogue(self) -> Epilogue:
         scale, shift = bool((self.affine.scale != 1).any()), bool((self.affine.shift != 0).any())
+        # TVM takes a function of one tensor and no other argument for a possible reshape, and stops at ours
+        shift = shift or not isinstance(self.source, relax.Call)
         return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
+
+    @property
+    def affine_arguments(self) -> tuple[np.ndarray, ...]:
+        """Scale and shift, those of them that the epilogue names."""
+        parts = ((self.epilogue.scale, self.affine.scale), (self.epilogue.shift, self.affine.shift))
+        return tuple(part for present, part in parts if present)
 
 
 class Fusion:
     """Finds the chains in ``bindings``; a call belongs to at most one of them.
 
-    ``chains`` has them by the variable of their value, ``inside`` the variables that exist in no other place.
+    ``chains`` has them by the variable of their value: those of convolutions, and those that `begin` was asked for.
     """
 
     def __init__(self, bindings: Sequence[relax.VarBinding], constants: Constants, output: relax.Expr):
         self._constants = constants
         self._users = _users(bindings, output)
         self._taken: set[relax.Var] = set()
-        starts = [binding for binding in bindings if is_convolution(binding.value, constants)]
-        chains = [self._chain(binding) for binding in starts]
-        self.chains = {chain.result: chain for chain in chains}
-        self.inside = self._taken.union(binding.var for binding in starts) - self.chains.keys()
+        self.chains: dict[relax.Var, FusedChain] = {}
+        for binding in bindings:
+            if is_convolution(binding.value, constants):
+                self._taken.add(binding.var)
+                self._extend(FusedChain(binding.value, binding.var, identity(static_shape(binding.var)[1])))
 
-    def _chain(self, binding: relax.VarBinding) -> FusedConvolution:
-        """The longest chain that starts at the convolution of ``binding``."""
-        channels = static_shape(binding.var)[1]
-        fused = FusedConvolution(binding.value, binding.var, identity(channels))
+    def is_inside(self, var: relax.Var) -> bool:
+        """Whether the variable exists within a chain only."""
+        return var in self._taken and var not in self.chains
+
+    def begin(self, binding: relax.VarBinding) -> None:
+        """Adds the chain that starts with the call of ``binding``, if it is elementwise and in no chain yet."""
+        sources = [var for var in variables(binding.value) if var not in self._constants and is_image(var)]
+        if binding.var in self._taken or not sources:
+            return
+        start = FusedChain(sources[0], sources[0], identity(static_shape(sources[0])[1]))
+        fused = self._absorb(start, binding)
+        if fused is not None:
+            self._taken.add(binding.var)
+            self._extend(fused)
+
+    def _extend(self, fused: FusedChain) -> None:
+        """Adds the longest chain that starts as ``fused`` does."""
         while (longer := self._absorb_next(fused)) is not None:
             fused = longer
-        return fused
+        self.chains[fused.result] = fused
 
-    def _absorb_next(self, fused: FusedConvolution) -> FusedConvolution | None:
+    def _absorb_next(self, fused: FusedChain) -> FusedChain | None:
         user = self._only_user(fused.result)
         if user is None or user.var in self._taken or fused.relu:
             return None
@@ -81,7 +104,7 @@ class Fusion:
         users = self._users[var]
         return users[0] if len(users) == 1 else None
 
-    def _absorb(self, fused: FusedConvolution, user: relax.VarBinding) -> FusedConvolution | None:
+    def _absorb(self, fused: FusedChain, user: relax.VarBinding) -> FusedChain | None:
         if operation_name(user.value) == "relax.nn.relu":
             return replace(fused, result=user.var, relu=True)
         if fused.residual is not None:
@@ -109,6 +132,11 @@ def is_convolution(expression: relax.Expr, constants: Constants) -> bool:
     if operation_name(expression) != "relax.nn.conv2d" or expression.args[1] not in constants:
         return False
     return expression.attrs.data_layout == "NCHW" and str(expression.args[0].ty.dtype) == "float32"
+
+
+def is_image(var: relax.Var) -> bool:
+    """Whether it is a tensor (N, C, H, W) in float32."""
+    return len(static_shape(var)) == 4 and str(var.ty.dtype) == "float32"
 
 
 def identity(channels: int) -> Affine:

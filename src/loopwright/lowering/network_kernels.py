@@ -13,7 +13,7 @@ from tvm import relax
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.fusion import FusedConvolution
+from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.torch_module import OperatorModule
@@ -41,24 +41,24 @@ class NetworkKernels:
     def __init__(self, network: Network, module: nn.Module, target: Target, schedules: Mapping[str, CpuSchedule]):
         self._layers = {weight: layer for layer, weight in network.weights.items()}
         self._module = module
-        self._target = target
+        self.target = target
         self._schedules = {network.transformable_layer(layer).name: schedule for layer, schedule in schedules.items()}
         self._kernels: dict[Key, Kernel] = {}
 
-    def bind(self, fused: FusedConvolution, weight: np.ndarray) -> BoundKernel:
+    def bind(self, fused: FusedChain, weight: np.ndarray) -> BoundKernel:
         """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw)."""
-        layer = self._layers.get(fused.call.args[1].name, "")
+        layer = self._layers.get(fused.source.args[1].name, "")
         module = self._module.get_submodule(layer) if layer else None
-        form = module.form if isinstance(module, OperatorModule) else plain_form(fused.call)
+        form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
-        form = replace(form, input_shape=static_shape(fused.call.args[0])[1:])
+        form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
         kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer)))
-        return BoundKernel(kernel, (*kernel.pack(weights), *_affine(fused)))
+        return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
     def _kernel(self, key: Key) -> Kernel:
         if key not in self._kernels:
             form, n, epilogue, schedule = key
-            self._kernels[key] = build_kernel(form, n, epilogue, self._target, schedule)
+            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule)
         return self._kernels[key]
 
 
@@ -90,9 +90,3 @@ def _trained(module: OperatorModule) -> list[np.ndarray]:
 def _gathered(form: OperatorForm, weight: np.ndarray) -> list[np.ndarray]:
     """The contractions' weights out of the convolution's."""
     return [weight.reshape(-1)[contraction.weight_indices(weight.shape)] for contraction in form.contractions]
-
-
-def _affine(fused: FusedConvolution) -> tuple[np.ndarray, ...]:
-    epilogue = fused.epilogue
-    parts = ((epilogue.scale, fused.affine.scale), (epilogue.shift, fused.affine.shift))
-    return tuple(part for present, part in parts if present)

@@ -8,17 +8,14 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from loopwright.lowering.blocked_operations import blocked_call
+from loopwright.lowering.blocked_operations import blocked_call, concatenated
 from loopwright.lowering.constants import Constants, operation_name, static_shape
-from loopwright.lowering.fusion import FusedConvolution, Fusion
-from loopwright.lowering.kernel import Kernel
+from loopwright.lowering.functions import Functions
+from loopwright.lowering.fusion import FusedChain, Fusion, variables
 from loopwright.lowering.layout import blocked_shape
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
 from loopwright.lowering.values import Values
-
-OPAQUE = 8
-"""TVM's mark of a function that its own fusion leaves alone."""
 
 SILENT = frozenset({"", "relax.reshape", "relax.permute_dims", "relax.matmul", "relax.flatten"})
 """What is no note to the user when it falls back: there is nothing to gain from blocked layout."""
@@ -32,8 +29,8 @@ class Rewriting:
         self._lanes = lanes
         self._builder = relax.BlockBuilder()
         self._constants = Constants(imported.function.params[1:], imported.parameters)
-        self._values = Values(self._builder, self._constants, lanes)
-        self._functions: dict[int, tuple[Kernel, tvm.ir.GlobalVar]] = {}
+        self._functions = Functions(self._builder)
+        self._values = Values(self._builder, self._constants, self._functions, kernels.target)
         self.notes: list[str] = []
         self.module = self._rewrite(imported)
 
@@ -51,35 +48,37 @@ class Rewriting:
         return self._builder.get()
 
     def _rewrite_binding(self, binding: relax.VarBinding, fusion: Fusion) -> None:
-        if binding.var in fusion.inside:
+        if any(self._values.is_blocked(var) for var in variables(binding.value)):
+            fusion.begin(binding)
+        if fusion.is_inside(binding.var):
             return
         if binding.var in fusion.chains:
-            self._values.set_blocked(binding.var, self._convolution(fusion.chains[binding.var]))
-            return
-        blocked = blocked_call(binding.value, self._values)
-        if blocked is not None:
+            self._values.set_blocked(binding.var, self._chain(fusion.chains[binding.var]))
+        elif (parts := concatenated(binding.value, self._values)) is not None:
+            self._values.set_parts(binding.var, parts)
+        elif (blocked := blocked_call(binding.value, self._values)) is not None:
             self._values.set_blocked(binding.var, self._values.emit(blocked))
-            return
-        self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
-        self._note(binding)
+        else:
+            self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
+            self._note(binding)
 
-    def _convolution(self, fused: FusedConvolution) -> relax.Var:
-        bound = self._kernels.bind(fused, self._constants.value(fused.call.args[1]))
-        arguments = [self._values.blocked(fused.call.args[0]), *map(relax.const, bound.constants)]
-        if fused.residual is not None:
-            arguments.append(self._values.blocked(fused.residual))
+    def _chain(self, fused: FusedChain) -> relax.Var:
+        return self._convolution(fused) if isinstance(fused.source, relax.Call) else self._pointwise(fused)
+
+    def _convolution(self, fused: FusedChain) -> relax.Var:
+        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]))
+        arguments = [self._values.blocked(fused.source.args[0]), *map(relax.const, bound.constants)]
         n, *shape = static_shape(fused.result)
-        stored = relax.TensorType(blocked_shape(n, tuple(shape), self._lanes), "float32")
-        return self._values.emit(relax.op.call_tir(self._function(bound.kernel), relax.Tuple(arguments), stored))
+        stored, kernel = blocked_shape(n, tuple(shape), self._lanes), bound.kernel
+        arguments += self._residual(fused)
+        return self._functions.call("convolution", id(kernel), lambda: kernel.primfunc, arguments, stored)
 
-    def _function(self, kernel: Kernel) -> tvm.ir.GlobalVar:
-        """The module's function of a kernel, added once."""
-        if id(kernel) not in self._functions:
-            name = f"convolution_{len(self._functions)}"
-            attributes = {"global_symbol": name, "op_pattern": OPAQUE, "tirx.is_scheduled": True}
-            function = kernel.primfunc.with_attr(attributes)
-            self._functions[id(kernel)] = (kernel, self._builder.add_func(function, name))
-        return self._functions[id(kernel)][1]
+    def _pointwise(self, fused: FusedChain) -> relax.Var:
+        arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
+        return self._values.pointwise(fused.source, fused.epilogue, arguments)
+
+    def _residual(self, fused: FusedChain) -> list[relax.Expr]:
+        return [] if fused.residual is None else [self._values.blocked(fused.residual)]
 
     def _note(self, binding: relax.VarBinding) -> None:
         operation = operation_name(binding.value)

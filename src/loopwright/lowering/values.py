@@ -1,4 +1,7 @@
-"""The values of a network while it is rewritten: as (N, C, H, W), in blocked layout, or both, packed when needed."""
+"""The values of a network while it is rewritten: as (N, C, H, W), in blocked layout, or both, packed when needed.
+
+A concatenation along the channels is the list of its parts until something needs the whole.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,27 @@ import numpy as np
 from tvm import relax
 
 from loopwright.lowering.constants import Constants, static_shape
-from loopwright.lowering.layout import channel_block
+from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.functions import Functions
+from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.pointwise import build_pointwise
+from loopwright.targets.target import Target
+
+PARTS_AT_MOST = 8
+"""Concatenations within a concatenation are made whole above this many parts, each of which is code to compile."""
 
 
 class Values:
     """Maps the variables of the original function to those of the new one, in the layouts that were asked for."""
 
-    def __init__(self, builder: relax.BlockBuilder, constants: Constants, lanes: int):
+    def __init__(self, builder: relax.BlockBuilder, constants: Constants, functions: Functions, target: Target):
         self._builder = builder
         self.constants = constants
-        self._lanes = lanes
+        self._functions = functions
+        self._target = target
         self._plain: dict[relax.Var, relax.Expr] = {}
         self._blocked: dict[relax.Var, relax.Expr] = {}
+        self._parts: dict[relax.Var, list[relax.Var]] = {}
 
     def emit(self, expression: relax.Expr) -> relax.Var:
         """A new variable of the new function for the expression."""
@@ -31,9 +43,24 @@ class Values:
         """Gives an original variable its value in blocked layout."""
         self._blocked[var] = expression
 
+    def set_parts(self, var: relax.Var, parts: list[relax.Var]) -> None:
+        """Gives an original variable its value as the concatenation of original variables along the channels."""
+        flat = [own for part in parts for own in self._parts.get(part, [part])]
+        self._parts[var] = flat if len(flat) <= PARTS_AT_MOST else list(parts)
+
     def is_blocked(self, expression: relax.Expr) -> bool:
-        """Whether the value of an original variable is at hand in blocked layout."""
-        return isinstance(expression, relax.Var) and expression in self._blocked
+        """Whether the value of an original variable is at hand in blocked layout, as a whole or in parts."""
+        return isinstance(expression, relax.Var) and (expression in self._blocked or expression in self._parts)
+
+    def pointwise(self, var: relax.Var, epilogue: Epilogue, arguments: list[relax.Expr]) -> relax.Var:
+        """What the epilogue, whose buffers are ``arguments``, makes of the value, in blocked layout."""
+        parts = [var] if var in self._blocked else self._parts.get(var, [var])
+        channels = tuple(static_shape(part)[1] for part in parts)
+        n, whole, *size = static_shape(var)
+        key = (channels, n, tuple(size), epilogue)
+        given = [*map(self.blocked, parts), *arguments]
+        stored = blocked_shape(n, (whole, *size), self._target.vector_lanes)
+        return self._functions.call("pointwise", key, lambda: build_pointwise(*key, self._target), given, stored)
 
     def block(self, expression: relax.Expr) -> int:
         """How many channels of an (N, C, H, W) value lie side by side in blocked layout."""
@@ -41,10 +68,12 @@ class Values:
 
     def channel_block(self, channels: int) -> int:
         """How many of ``channels`` channels would lie side by side."""
-        return channel_block(channels, self._lanes)
+        return channel_block(channels, self._target.vector_lanes)
 
     def blocked(self, var: relax.Var) -> relax.Expr:
         """The value in blocked layout, (N, C / block, H, W, block)."""
+        if var in self._parts and var not in self._blocked:
+            self._blocked[var] = self.pointwise(var, Epilogue(), [])
         if var not in self._blocked:
             n, channels, rows, columns = static_shape(var)
             block = self.block(var)
@@ -74,7 +103,7 @@ class Values:
         return relax.const(np.ascontiguousarray(self.constants.value(var)), str(var.ty.dtype))
 
     def _unpacked(self, var: relax.Var) -> relax.Expr:
-        merged = self._blocked[var]
+        merged = self.blocked(var)
         if static_shape(var)[2:] != (1, 1):
             merged = self.emit(relax.op.permute_dims(merged, [0, 1, 4, 2, 3]))
         return self.emit(relax.op.reshape(merged, static_shape(var)))
