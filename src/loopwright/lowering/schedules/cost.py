@@ -22,6 +22,7 @@ from loopwright.targets.target import Target
 ISSUED_PER_CYCLE = 2
 ADD_LATENCY = 6
 CYCLES_PER_TILE = 40
+CYCLES_PER_TASK = 60
 CYCLES_PER_STORE = 2
 CACHED_BYTES_PER_CYCLE = 32
 COLD_BYTES_PER_CYCLE = 8
@@ -69,12 +70,12 @@ def _exchange_cycles(filtered: WinogradContraction) -> float:
 
 
 def _cycles(digits: Digits, target: Target) -> float:
-    tasks = digits.extent("task")
+    tasks, walked = digits.extent("task"), digits.extent("walk")
     strips = _strip_widths(digits)
     steps = digits.extent("reduce") * digits.extent("tap")
-    compute = sum(_tile_cycles(digits, width, steps, target) for width in strips)
+    compute = walked * sum(_tile_cycles(digits, width, steps, target) for width in strips) + CYCLES_PER_TASK
     weight_bytes = FLOAT_BYTES * steps * digits.extent("channel") * digits.extent("lane")
-    streamed = tasks * len(strips) * weight_bytes / CACHED_BYTES_PER_CYCLE
+    streamed = tasks * walked * len(strips) * weight_bytes / CACHED_BYTES_PER_CYCLE
     cold = FLOAT_BYTES * prod(digits.contraction.weight_shape) / COLD_BYTES_PER_CYCLE
     rounds = -(-tasks // target.threads)
     run = max(rounds * compute, streamed / target.threads) + cold / target.threads
@@ -108,7 +109,7 @@ def _updates(digits: Digits) -> int:
     taps, vectors = digits.extent("tap"), digits.extent("channel") * digits.extent("row") * digits.extent("column")
     strips = min(3, len(_strip_widths(digits)))
     tiled = {digit.dim for digit in digits.of("row") if digit.extent > 1}
-    borders_known = not any(digit.dim in tiled for digit in digits.of("task"))
+    borders_known = not any(digit.dim in tiled for digit in digits.of("task", "walk"))
     return strips * taps * vectors * (1 if borders_known else 2)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 from tvm import tirx
 
 from loopwright.ir.contraction import Contraction, OperatorForm
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules import general
@@ -29,6 +31,9 @@ from loopwright.lowering.schedules.vectors import Place
 from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.lowering.schedules.winograd_kernel import WinogradKernel
 from loopwright.lowering.tir import Expression, ramp
+
+CACHED_BYTES = 16 * 1024
+"""Weights up to this size stay in the innermost cache and are not fetched ahead."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ class CpuKernel:
         return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(self._store_sum, raw))
 
     def _tiles(self, packed: AnyContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
-        arguments = (self.n, self.x, weight, places, int(self.out.shape[4]), store, self.schedule.prefetch)
+        ahead = self.schedule.prefetch if FLOAT_BYTES * prod(packed.shape) > CACHED_BYTES else 0
+        arguments = (self.n, self.x, weight, places, int(self.out.shape[4]), store, ahead)
         if isinstance(packed, WinogradContraction):
             return WinogradKernel(packed, *arguments).statement()
         return TileKernel(packed.digits, *arguments).statement()

@@ -1,7 +1,8 @@
 """How a contraction's dims are cut into the loops of a kernel: every dim index is a sum of digits.
 
-``lane`` digits make the vector, ``channel row column`` the register tile, ``task`` digits the parallel loop, ``strip``
-the tiles of a row that one task walks, and ``reduce`` (as loops) and ``tap`` (written out) the reduction.
+``lane`` digits make the vector, ``channel row column`` the register tile, ``task`` digits the parallel loop, ``walk``
+and ``strip`` the rows and the tiles of a row that one task walks, and ``reduce`` (as loops) and ``tap`` (written out)
+the reduction.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from loopwright.ir.lattice import Point
 from loopwright.lowering.schedules.schedule import CpuSchedule
 
 TAPS_AT_MOST = 16
+TASKS_AT_LEAST = 16
+UPDATES_OF_A_TASK = 2048
+"""Vector multiply-adds, below which the start of a task counts."""
+
 Axes = tuple[Affine, Affine, Affine]
 
 
@@ -122,8 +127,19 @@ class _Cutter:
         reduction = self._reduction(mixed)
         space = [k for k, dim in enumerate(self.dims) if not is_reduction(dim)]
         by_weight = sorted(space, key=lambda k: (not self.dims[k].in_weight, self.dims[k].output[0] == 0))
+        walk = self._walk(space, prod(digit.extent for digit in (*reduction, *tile)))
         tasks = [self._rest(k, "task") for k in by_weight if self.left[k] > 1]
-        return [*tasks, *reduction, *tile, *lanes]
+        return [*tasks, *walk, *reduction, *tile, *lanes]
+
+    def _walk(self, space: list[int], updates: int) -> list[Digit]:
+        """Rows that one task walks, where tiles are so small that to start a task for each would count."""
+        rows = [k for k in self._pixels(1, 2) if self.left[k] > 1]
+        if not rows or updates >= UPDATES_OF_A_TASK:
+            return []
+        others = prod(self.left[k] for k in space if k != rows[0])
+        wanted = min(-(-UPDATES_OF_A_TASK // updates), self.left[rows[0]] * others // TASKS_AT_LEAST)
+        factor = largest_divisor(self.left[rows[0]], max(1, wanted))
+        return [self._take(rows[0], "walk", factor)] if factor > 1 else []
 
     def _take(self, k: int, kind: str, factor: int) -> Digit:
         digit = Digit(f"{kind}{k}_{self.step[k]}", kind, k, self.step[k], factor)

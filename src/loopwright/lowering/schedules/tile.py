@@ -1,7 +1,7 @@
 """One contraction as a parallel loop over register tiles.
 
 parallel task:
-  for strip:                          (strips that meet the input's border have code of their own)
+  for row, strip:                     (strips that meet the input's border have code of their own)
     tile[channel, row, column] = 0    (vectors of lanes, in registers)
     tile += reduction
     out[...] = epilogue(tile)
@@ -51,7 +51,13 @@ class TileKernel:
         for digit, index in zip(tasks, at[1:], strict=True):
             scope = scope.bind(digit, index)
         tile = registers(self.digits)
-        return sequence([*tile.allocations(), *self._strips(scope, tile)])
+        return sequence([*tile.allocations(), self._walk(scope, self.digits.of("walk"), tile)])
+
+    def _walk(self, scope: Scope, digits: tuple[Digit, ...], tile: Registers) -> tirx.Stmt:
+        if not digits:
+            return sequence(list(self._strips(scope, tile)))
+        digit, *inner = digits
+        return loop(digit.name, digit.extent, lambda i: self._walk(scope.bind(digit, i), tuple(inner), tile))
 
     def _strips(self, scope: Scope, tile: Registers) -> Iterator[tirx.Stmt]:
         strips = self.digits.of("strip")
