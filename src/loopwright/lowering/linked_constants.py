@@ -9,7 +9,6 @@ share them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from string import Template
 

@@ -90,7 +90,9 @@ def _link(path: str, files: list[str], **_: Any) -> None:
     try:
         cc.create_shared(str(Path(path).absolute()), files, link_options(), cwd=str(Path(files[0]).parent))
     except (RuntimeError, OSError, ValueError) as error:
-        raise CompileError(f"the network can't be linked: {usercode.first_line(error)}; a C++ compiler is needed") from error
+        raise CompileError(
+            f"the network can't be linked: {usercode.first_line(error)}; a C++ compiler is needed"
+        ) from error
 
 
 class CompiledNetwork:
@@ -162,7 +164,7 @@ def build_network(
     constants = LinkedConstants()
     try:
         executable = _build(rewriting.module, target, constants)
-    except tvm.error.InternalError as error:
+    except (RuntimeError, ValueError, TypeError) as error:  # what TVM's passes and code generator raise
         raise CompileError(f"cannot compile {network.name}: {str(error).strip().splitlines()[-1]}") from error
     functions = [value for value in rewriting.module.functions.values() if not isinstance(value, relax.Function)]
     notes = tuple(rewriting.notes)

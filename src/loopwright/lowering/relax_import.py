@@ -27,8 +27,8 @@ from loopwright.models.network import Network
 
 @dataclass(frozen=True, eq=False)
 class ImportedNetwork:
-    """``function`` takes the network's ``input_count`` inputs, then its parameters; ``parameters`` has the value of each
-    by its name."""
+    """``function`` takes the network's ``input_count`` inputs, then its parameters; ``parameters`` has their values by
+    their names."""
 
     function: relax.Function
     input_count: int
@@ -78,7 +78,7 @@ def _require_representable(network: Network) -> None:
     for node in network.program.graph.nodes:
         if _picks_indices(node):
             raise CompileError(
-                f"cannot compile {network.name}: {_place(node.args[0])} returns the places of its largest values, "
+                f"cannot compile {network.name}: {_place(node.all_input_nodes[0])} returns the places of its largest values, "
                 "which TVM's importer leaves out"
             )
 
@@ -87,7 +87,7 @@ def _picks_indices(node: fx.Node) -> bool:
     """Whether it is the second output of a pooling, and in use."""
     if node.op != "call_function" or getattr(node.target, "__name__", "") != "getitem" or node.args[1] == 0:
         return False
-    source = node.args[0]
+    source = node.all_input_nodes[0]
     return isinstance(source.target, torch._ops.OpOverload) and "max_pool" in reading.kind(source) and bool(node.users)
 
 

@@ -25,7 +25,8 @@ def trace(
     """Traces ``module`` on ``example_input`` (N, C, H, W), or on several; ``name`` defaults to that of the module's
     class.
 
-    Only the shape and type of an input matter. Mode, parameters, buffers and random state of the module are left as they were.
+    Only shapes and types of the inputs matter. Mode, parameters, buffers and random state of the module are left as
+    they were.
     Raises TraceError with the operation and its line if the module can't be traced.
     """
     name = name or type(module).__name__
