@@ -116,7 +116,7 @@ def link_options() -> list[str]:
 
 
 @relax.expr_functor.mutator
-class _Calls(relax.PyExprMutator):  # type: ignore[misc]
+class _Calls(relax.PyExprMutator):
     def __init__(self, module: tvm.IRModule, constants: LinkedConstants):
         super().__init__(module)
         self._constants = constants

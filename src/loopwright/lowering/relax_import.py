@@ -56,6 +56,7 @@ def import_network(network: Network, module: nn.Module) -> ImportedNetwork:
     """
     _require_representable(network)
     program = _decomposed(network.program)
+    _require_stateless(program, network.name)
     _take_state(program, module)
     try:
         imported = from_exported_program(
@@ -71,16 +72,21 @@ def import_network(network: Network, module: nn.Module) -> ImportedNetwork:
 def _require_representable(network: Network) -> None:
     """Raises `CompileError` for what the importer would get wrong without a word."""
     for spec in network.program.graph_signature.output_specs:
-        if spec.kind != OutputKind.USER_OUTPUT:
-            raise CompileError(f"cannot compile {network.name}: it changes its own {spec.target} when it runs")
         if not isinstance(spec.arg, TensorArgument):
             raise CompileError(f"cannot compile {network.name}: it returns {spec.arg.value!r}, which is no tensor")
     for node in network.program.graph.nodes:
         if _picks_indices(node):
             raise CompileError(
-                f"cannot compile {network.name}: {_place(node.all_input_nodes[0])} returns the places of its largest values, "
+                f"cannot compile {network.name}: {_place(node.all_input_nodes[0])} returns the places of its maxima, "
                 "which TVM's importer leaves out"
             )
+
+
+def _require_stateless(program: ExportedProgram, name: str) -> None:
+    """Raises `CompileError` where a buffer or an input has another value after the call: compiled code keeps both."""
+    for spec in program.graph_signature.output_specs:
+        if spec.kind != OutputKind.USER_OUTPUT:
+            raise CompileError(f"cannot compile {name}: it changes its own {spec.target} when it runs")
 
 
 def _picks_indices(node: fx.Node) -> bool:

@@ -48,8 +48,10 @@ def require_agreement(network: Network, module: nn.Module, compiled: Callable[..
 
 
 def largest_difference(expected: Sequence[torch.Tensor], outputs: Sequence[Any]) -> float:
-    """Over all outputs, relative to the largest expected value of each; infinite where shapes differ. NaN where a value
-    is none, or is one on one side only."""
+    """Over all outputs, relative to the largest expected value of each; infinite where their number, shapes or types
+    differ, NaN where a value is none."""
+    if len(expected) != len(outputs):
+        return float("inf")
     pairs = [(want.numpy(), np.asarray(got)) for want, got in zip(expected, outputs, strict=True)]
     return max((_difference(want, got) for want, got in pairs), default=0.0)
 
