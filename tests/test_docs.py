@@ -8,14 +8,16 @@ from types import ModuleType
 import pytest
 
 from loopwright.cli.main import run
-from scripts import write_cli_docs, write_recipe_docs, write_reliability_docs
+from scripts import write_cli_docs, write_compile_docs, write_recipe_docs, write_reliability_docs
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 @pytest.mark.parametrize(
-    "script", [write_cli_docs, write_recipe_docs, write_reliability_docs], ids=lambda script: script.PAGE.name
+    "script",
+    [write_cli_docs, write_compile_docs, write_recipe_docs, write_reliability_docs],
+    ids=lambda script: script.PAGE.name,
 )
 def test_generated_pages_are_up_to_date(script: ModuleType):
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), f"run {script.__name__}"

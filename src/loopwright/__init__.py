@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loopwright.api import optimize
+    from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
     from loopwright.models.trace import trace
     from loopwright.operators import parse as parse_operator
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LoopwrightError", "TransformationSequence", "load", "optimize", "parse_operator", "trace"]
+__all__ = ["LoopwrightError", "TransformationSequence", "compile", "load", "optimize", "parse_operator", "trace"]
 
 _HOMES = {
     "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
+    "compile": ("loopwright.compiling", "compile"),
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),

@@ -32,6 +32,10 @@ class TraceError(LoopwrightError):
     """A module cannot be traced; the message names the operation and the line."""
 
 
+class CompileError(LoopwrightError):
+    """A traced network cannot be compiled; the message names the operation and the layer."""
+
+
 class DataError(LoopwrightError):
     """A data folder is missing, unreadable, or holds no images."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
+from loopwright.cli.commands import compile as compile_command
 from loopwright.cli.commands import discover, inspect, optimize, transform
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ def loopwright(
 
 
 app.command("optimize")(optimize.command)
+app.command("compile")(compile_command.command)
 app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
 app.command("discover")(discover.command)

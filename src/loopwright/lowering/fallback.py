@@ -28,6 +28,14 @@ def schedule_fallbacks(module: tvm.IRModule, target: Target) -> tvm.IRModule:
 
 
 def _scheduled(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
+    """The function with its blocks scheduled where that is possible; TVM runs any other as it stands, in one thread."""
+    try:
+        return _with_schedule(function, target)
+    except ScheduleError:
+        return function.with_attr(SCHEDULED, True)
+
+
+def _with_schedule(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
     schedule = s_tir.Schedule(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
     _inline(schedule)
     for block in _blocks(schedule):
@@ -58,9 +66,11 @@ def _reduction_loops(schedule: s_tir.Schedule, block: s_tir.schedule.SBlockRV) -
 def _loops(
     schedule: s_tir.Schedule, block: s_tir.schedule.SBlockRV
 ) -> tuple[list[s_tir.schedule.LoopRV], list[s_tir.schedule.LoopRV]]:
-    """The loops over the block's spatial and reduction iterators."""
+    """The loops over the block's spatial and reduction iterators; none where the block has other loops than those, as
+    that of a single number, which has no loop."""
     kinds = [iterator.iter_type for iterator in schedule.get(block).iter_vars]
-    loops = list(zip(schedule.get_loops(block), kinds, strict=True))
+    over = schedule.get_loops(block)
+    loops = list(zip(over, kinds, strict=True)) if len(over) == len(kinds) else []
     spatial = [loop for loop, kind in loops if kind == tirx.IterVar.DataPar]
     return spatial, [loop for loop, kind in loops if kind != tirx.IterVar.DataPar]
 

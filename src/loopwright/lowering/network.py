@@ -2,79 +2,191 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import tvm
 from torch import nn
+from torch.utils import _pytree as pytree
 from tvm import relax
-from tvm.relax.backend.cpu_generic.pipeline import dataflow_lower_passes, finalize_passes
+from tvm.relax.backend.cpu_generic.pipeline import dataflow_lower_passes, finalize_passes, library_dispatch_passes
+from tvm.support import cc, tar
 
+from loopwright.errors import ArgumentError, CompileError
 from loopwright.lowering.fallback import schedule_fallbacks
-from loopwright.lowering.network_kernels import NetworkKernels
+from loopwright.lowering.linked_constants import LinkedConstants, link_options
+from loopwright.lowering.network_kernels import NetworkKernels, ScheduleChoice
 from loopwright.lowering.relax_import import import_network
 from loopwright.lowering.rewriting import Rewriting
-from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.threads import set_threads
+from loopwright.models import usercode
 from loopwright.models.network import Network, Shape
 from loopwright.targets.target import Target
 
-Outputs = np.ndarray | tuple[np.ndarray, ...]
+Arrays = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """What a network takes and gives: shapes and NumPy types of its inputs, and how its outputs are nested."""
+
+    inputs: tuple[tuple[Shape, str], ...]
+    outputs: pytree.TreeSpec
+
+    def arrays(self, inputs: tuple[Any, ...]) -> Arrays:
+        """The inputs as arrays; raises `ArgumentError` where their number, a shape or a type is not the traced one."""
+        if len(inputs) != len(self.inputs):
+            raise ArgumentError(f"the network takes {len(self.inputs)} inputs, not {len(inputs)}")
+        return tuple(_array(value, *expected) for value, expected in zip(inputs, self.inputs, strict=True))
+
+
+def _array(value: Any, shape: Shape, dtype: str) -> np.ndarray:
+    array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if array.shape != shape:
+        raise ArgumentError(f"the network was compiled for an input of shape {shape}, not {array.shape}")
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise ArgumentError(f"the network was compiled for an input of {dtype}, not {array.dtype}")
+    return np.ascontiguousarray(array, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltNetwork:
+    """Machine code and constants of a network for any target, not yet linked.
+
+    ``kernels`` counts the different kernels of ours; ``notes`` say which operations were left to TVM's own lowering.
+    """
+
+    executable: tvm.runtime.Executable
+    constants: LinkedConstants
+    signature: Signature
+    kernels: int
+    notes: tuple[str, ...]
+
+    def export_library(self, path: Path) -> None:
+        """Links code and constants to one shared library, which TVM's runtime loads; needs a C compiler."""
+        self._export(path, _link)
+
+    def export_objects(self, path: Path) -> None:
+        """Writes the objects, and the source of the constants, as one ``.tar`` to link on the target's machine."""
+        self._export(path, tar.tar)
+
+    def _export(self, path: Path, write: Callable[..., None]) -> None:
+        with tempfile.TemporaryDirectory(prefix="loopwright-") as name:
+            source = self.constants.write_source(Path(name))
+            addons = [str(source)] if write is _link else [str(source), str(source.with_name("constants.bin"))]
+            self.executable.export_library(str(path), fcompile=write, addons=addons, workspace_dir=name)
+
+
+def _link(path: str, files: list[str], **_: Any) -> None:
+    """TVM's ``fcompile``: a shared library out of objects and C files, compiled in the folder of the latter."""
+    try:
+        cc.create_shared(str(Path(path).absolute()), files, link_options(), cwd=str(Path(files[0]).parent))
+    except (RuntimeError, OSError, ValueError) as error:
+        raise CompileError(
+            f"the network can't be linked: {usercode.first_line(error)}; a C++ compiler is needed"
+        ) from error
 
 
 class CompiledNetwork:
-    """A network that runs in TVM; ``notes`` say which operations were left to TVM's own lowering."""
+    """A network that runs in TVM, linked and loaded as it will be deployed.
 
-    def __init__(self, executable: tvm.runtime.Executable, input_shape: Shape, threads: int, notes: tuple[str, ...]):
-        self.notes = notes
-        self.input_shape = input_shape
-        self._executable = executable
-        self._threads = threads
-        self._machine = relax.VirtualMachine(executable, tvm.cpu())
+    ``notes`` say which operations were left to TVM's own lowering; ``kernels`` counts the different kernels of ours.
+    """
+
+    def __init__(self, built: BuiltNetwork, threads: int):
+        self.notes, self.kernels = built.notes, built.kernels
+        self.input_shape = built.signature.inputs[0][0]
+        self.weight_bytes = built.constants.memory_bytes
+        self.signature = built.signature
+        self._folder = tempfile.TemporaryDirectory(prefix="loopwright-")
+        self._library = Path(self._folder.name) / "network.so"
+        built.export_library(self._library)
         set_threads(threads)
+        self._machine = load_machine(self._library)
 
-    def __call__(self, images: np.ndarray) -> Outputs:
-        """``images`` (N, C, H, W), float32, of `input_shape` -> what the module returns, as arrays."""
-        result = self.runner(images)()
-        if isinstance(result, tvm.runtime.Tensor):
-            return result.numpy()
-        return tuple(tensor.numpy() for tensor in result)
+    def __call__(self, *inputs: Any) -> Any:
+        """What the module returns for ``inputs`` of the traced shapes and types, nested as the module nests it.
 
-    def runner(self, images: np.ndarray) -> Callable[[], Any]:
-        """A function without arguments that runs the network on ``images`` once, copying nothing: for timing."""
-        return partial(self._machine["main"], tvm.runtime.tensor(np.ascontiguousarray(images, "float32")))
+        Tensors of PyTorch give tensors, arrays give arrays. Raises `ArgumentError` for inputs of another shape or type.
+        """
+        outputs = output_arrays(self.runner(*inputs)())
+        if any(isinstance(value, torch.Tensor) for value in inputs):
+            return pytree.tree_unflatten([torch.from_numpy(output) for output in outputs], self.signature.outputs)
+        return pytree.tree_unflatten(list(outputs), self.signature.outputs)
 
-    def export_library(self, path: Path) -> None:
+    def runner(self, *inputs: Any) -> Callable[[], Any]:
+        """A function without arguments that runs the network on ``inputs`` once, copying nothing: for timing."""
+        arrays = self.signature.arrays(inputs)
+        return partial(self._machine["main"], *(tvm.runtime.tensor(array) for array in arrays))
+
+    def export_library(self, path: Path | str) -> None:
         """Writes code and weights as one shared library, which TVM's runtime loads."""
-        self._executable.export_library(str(path))
+        shutil.copyfile(self._library, path)
+
+
+def load_machine(library: Path) -> relax.VirtualMachine:
+    """The network of a shared library, ready to run; its function is ``main``."""
+    return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+
+
+def output_arrays(result: Any) -> Arrays:
+    """What the virtual machine returned, as arrays of their own."""
+    tensors = [result] if isinstance(result, tvm.runtime.Tensor) else result
+    return tuple(np.array(tensor.numpy()) for tensor in tensors)
 
 
 def compile_network(
-    network: Network, module: nn.Module, target: Target, schedules: Mapping[str, CpuSchedule] | None = None
+    network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None
 ) -> CompiledNetwork:
+    """`build_network` for the machine this runs on, linked and loaded."""
+    return CompiledNetwork(build_network(network, module, target, choose), target.threads)
+
+
+def build_network(
+    network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None
+) -> BuiltNetwork:
     """Compiles ``module``, the network's own or a transformed copy in any state of training, for evaluation.
 
-    ``schedules`` are by layer; the others take the kernel's own choice. Raises ArgumentError if one names no layer that
-    can be transformed.
+    ``choose`` gives the schedules of operators; without it kernels choose themselves. Raises CompileError if an operation
+    has no lowering.
     """
-    kernels = NetworkKernels(network, module, target, schedules or {})
-    rewriting = Rewriting(import_network(network, module), kernels, target.vector_lanes)
-    executable = _build(rewriting.module, target)
-    return CompiledNetwork(executable, network.input_shape, target.threads, tuple(rewriting.notes))
+    kernels = NetworkKernels(network, module, target, choose)
+    imported = import_network(network, module)
+    rewriting = Rewriting(imported, kernels, target.vector_lanes)
+    constants = LinkedConstants()
+    try:
+        executable = _build(rewriting.module, target, constants)
+    except (RuntimeError, ValueError, TypeError) as error:  # what TVM's passes and code generator raise
+        raise CompileError(f"cannot compile {network.name}: {str(error).strip().splitlines()[-1]}") from error
+    functions = [value for value in rewriting.module.functions.values() if not isinstance(value, relax.Function)]
+    notes = tuple(rewriting.notes)
+    return BuiltNetwork(executable, constants, _signature(network, imported.inputs), len(functions), notes)
 
 
-def _build(module: tvm.IRModule, target: Target) -> tvm.runtime.Executable:
+def _signature(network: Network, inputs: list[relax.Var]) -> Signature:
+    expected = tuple((tuple(int(size) for size in var.ty.shape), str(var.ty.dtype)) for var in inputs)
+    return Signature(expected, network.program.call_spec.out_spec)
+
+
+def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> tvm.runtime.Executable:
     tvm_target = tvm.target.Target(target.tvm_target)
     lower = [
+        *library_dispatch_passes(tvm_target),
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         tvm.transform.module_pass(lambda module, _: schedule_fallbacks(module, target), opt_level=0),
         *dataflow_lower_passes(tvm_target),
+        tvm.transform.module_pass(lambda module, _: constants.take_out(module), opt_level=0),
         *finalize_passes(tvm_target),
     ]
-    return tvm.compile(module, tvm_target, relax_pipeline=tvm.transform.Sequential(lower))
+    with tvm_target:
+        return tvm.compile(module, tvm_target, relax_pipeline=tvm.transform.Sequential(lower))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,9 @@ from loopwright.models.network import Network
 from loopwright.operators.conv2d import Conv2d
 from loopwright.targets.target import Target
 
-Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None]
+Key = tuple[OperatorForm, int, Epilogue]
+ScheduleChoice = Callable[[OperatorForm, int], CpuSchedule | None]
+"""Gives the schedule of an operator for so many images, or None to leave it to the kernel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +37,14 @@ class BoundKernel:
 class NetworkKernels:
     """The kernels of ``module``, a trace of which is ``network``; layers that compute the same share one.
 
-    ``schedules`` are by layer; a layer without one takes the kernel's own choice.
+    ``choose`` gives an operator's schedule; without it kernels choose themselves.
     """
 
-    def __init__(self, network: Network, module: nn.Module, target: Target, schedules: Mapping[str, CpuSchedule]):
+    def __init__(self, network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None):
         self._layers = {weight: layer for layer, weight in network.weights.items()}
         self._module = module
         self.target = target
-        self._schedules = {network.transformable_layer(layer).name: schedule for layer, schedule in schedules.items()}
+        self._choose = choose
         self._kernels: dict[Key, Kernel] = {}
 
     def bind(self, fused: FusedChain, weight: np.ndarray) -> BoundKernel:
@@ -52,12 +54,13 @@ class NetworkKernels:
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
-        kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer)))
+        kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue))
         return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
     def _kernel(self, key: Key) -> Kernel:
         if key not in self._kernels:
-            form, n, epilogue, schedule = key
+            form, n, epilogue = key
+            schedule = self._choose(form, n) if self._choose else None
             self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule)
         return self._kernels[key]
 

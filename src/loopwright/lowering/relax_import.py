@@ -5,30 +5,38 @@ Batch norms, functional calls and reshapes come out as `torch.export` and TVM's 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import tvm
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind, TensorArgument
 from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
 
+from loopwright.errors import CompileError
+from loopwright.lowering.decompositions import decompositions
+from loopwright.models import reading, usercode
 from loopwright.models.network import Network
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedNetwork:
-    """``function`` takes the network's input, then its parameters; ``parameters`` has the value of each by its name."""
+    """``function`` takes the network's ``input_count`` inputs, then its parameters; ``parameters`` has their values by
+    their names."""
 
     function: relax.Function
+    input_count: int
     parameters: Mapping[str, np.ndarray]
 
     @property
-    def input(self) -> relax.Var:
-        return self.function.params[0]
+    def inputs(self) -> list[relax.Var]:
+        return list(self.function.params[: self.input_count])
 
     @property
     def bindings(self) -> list[relax.VarBinding]:
@@ -44,22 +52,71 @@ def import_network(network: Network, module: nn.Module) -> ImportedNetwork:
     """The trace of ``network`` with the parameters and buffers of ``module``, in evaluation mode.
 
     ``module`` is the network's or a transformed copy of it; a transformed layer's weight is the traced one's here.
+    Raises `CompileError` naming what TVM's importer can't represent, and the layer.
     """
+    _require_representable(network)
     program = _decomposed(network.program)
+    _require_stateless(program, network.name)
     _take_state(program, module)
-    imported = from_exported_program(
-        program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False
-    )
+    try:
+        imported = from_exported_program(
+            program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False
+        )
+    except (*usercode.FAILURES, tvm.error.InternalError) as error:
+        raise CompileError(f"cannot compile {network.name}: {_reason(error, program)}") from error
     simplify = [relax.transform.CanonicalizeBindings(), relax.transform.DeadCodeElimination()]
     function = tvm.transform.Sequential(simplify)(imported)["main"]
-    return ImportedNetwork(function, _parameters(program))
+    return ImportedNetwork(function, int(function.attrs["num_input"]), _parameters(program))
+
+
+def _require_representable(network: Network) -> None:
+    """Raises `CompileError` for what the importer would get wrong without a word."""
+    for spec in network.program.graph_signature.output_specs:
+        if not isinstance(spec.arg, TensorArgument):
+            raise CompileError(f"cannot compile {network.name}: it returns {spec.arg.value!r}, which is no tensor")
+    for node in network.program.graph.nodes:
+        if _picks_indices(node):
+            raise CompileError(
+                f"cannot compile {network.name}: {_place(node.all_input_nodes[0])} returns the places of its maxima, "
+                "which TVM's importer leaves out"
+            )
+
+
+def _require_stateless(program: ExportedProgram, name: str) -> None:
+    """Raises `CompileError` where a buffer or an input has another value after the call: compiled code keeps both."""
+    for spec in program.graph_signature.output_specs:
+        if spec.kind != OutputKind.USER_OUTPUT:
+            raise CompileError(f"cannot compile {name}: it changes its own {spec.target} when it runs")
+
+
+def _picks_indices(node: fx.Node) -> bool:
+    """Whether it is the second output of a pooling, and in use."""
+    if node.op != "call_function" or getattr(node.target, "__name__", "") != "getitem" or node.args[1] == 0:
+        return False
+    source = node.all_input_nodes[0]
+    return isinstance(source.target, torch._ops.OpOverload) and "max_pool" in reading.kind(source) and bool(node.users)
+
+
+def _place(node: fx.Node) -> str:
+    """The operation and the layer that calls it."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    layer = stack[-1][0] if stack else ""
+    return f"{reading.kind(node)}{f' of layer {layer!r}' if layer else ''}"
+
+
+def _reason(error: BaseException, program: ExportedProgram) -> str:
+    """The importer's complaint; of operations that it lacks, with the layers that call them."""
+    missing = re.findall(r"'([^']+)'", str(error)) if "Unsupported function types" in str(error) else []
+    nodes = [node for node in program.graph.nodes if getattr(node.target, "__name__", "") in missing]
+    places = list(dict.fromkeys(_place(node) for node in nodes))
+    return f"TVM's importer lacks {', '.join(places)}" if places else usercode.first_line(error)
 
 
 def _decomposed(program: ExportedProgram) -> ExportedProgram:
     """The program over PyTorch's core operations, a copy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return program.run_decompositions()
+        return program.run_decompositions(decompositions())
 
 
 def _take_state(program: ExportedProgram, module: nn.Module) -> None:

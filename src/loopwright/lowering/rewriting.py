@@ -28,7 +28,7 @@ class Rewriting:
         self._kernels = kernels
         self._lanes = lanes
         self._builder = relax.BlockBuilder()
-        self._constants = Constants(imported.function.params[1:], imported.parameters)
+        self._constants = Constants(imported.function.params[imported.input_count :], imported.parameters)
         self._functions = Functions(self._builder)
         self._values = Values(self._builder, self._constants, self._functions, kernels.target)
         self.notes: list[str] = []
@@ -37,9 +37,10 @@ class Rewriting:
     def _rewrite(self, imported: ImportedNetwork) -> tvm.IRModule:
         bindings = [binding for binding in imported.bindings if not self._constants.fold(binding)]
         fusion = Fusion(bindings, self._constants, imported.output)
-        x = relax.Var("x", imported.input.ty)
-        self._values.set_plain(imported.input, x)
-        with self._builder.function("main", [x]):
+        inputs = [relax.Var(given.name, given.ty) for given in imported.inputs]
+        for given, var in zip(imported.inputs, inputs, strict=True):
+            self._values.set_plain(given, var)
+        with self._builder.function("main", inputs):
             with self._builder.dataflow():
                 for binding in bindings:
                     self._rewrite_binding(binding, fusion)

@@ -48,7 +48,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A module as it was traced with one input of ``input_shape`` (N, C, H, W), in evaluation mode.
+    """A module as it was traced in evaluation mode; ``input_shape`` (N, C, H, W) is that of its first input.
 
     ``program`` is the trace; a layer's ``node`` names its call there, and ``weights`` the weight of each transformable
     layer.

@@ -19,24 +19,29 @@ from loopwright.models.calls import Calls
 from loopwright.models.network import Layer, Network
 
 
-def trace(module: nn.Module, example_input: torch.Tensor, name: str | None = None) -> Network:
-    """Traces ``module`` on ``example_input`` (N, C, H, W); ``name`` defaults to that of the module's class.
+def trace(
+    module: nn.Module, example_input: torch.Tensor | tuple[torch.Tensor, ...], name: str | None = None
+) -> Network:
+    """Traces ``module`` on ``example_input`` (N, C, H, W), or on several; ``name`` defaults to that of the module's
+    class.
 
-    Only the shape of the input matters. Mode, parameters, buffers and random state of the module are left as they were.
+    Only shapes and types of the inputs matter. Mode, parameters, buffers and random state of the module are left as
+    they were.
     Raises TraceError with the operation and its line if the module can't be traced.
     """
     name = name or type(module).__name__
-    program = _export(module, example_input, name)
+    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+    program = _export(module, inputs, name)
     calls = Calls(program, module)
     layers = _layers(calls)
     weights = {layer.name: calls.weight_name(calls.node(layer.node)) for layer in layers if layer.transformable}
-    return Network(name, module, tuple(example_input.shape), program, layers, weights)
+    return Network(name, module, tuple(inputs[0].shape), program, layers, weights)
 
 
-def _export(module: nn.Module, example_input: torch.Tensor, name: str) -> ExportedProgram:
+def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str) -> ExportedProgram:
     try:
         with _evaluating(module), _quiet(), torch.random.fork_rng(devices=[]):
-            return torch.export.export(module, (example_input,))
+            return torch.export.export(module, inputs)
     except usercode.FAILURES as error:
         operation = usercode.where(error) or "an operation of PyTorch itself"
         raise TraceError(f"cannot trace {name} at {operation}: {usercode.first_line(error)}") from error

@@ -107,6 +107,13 @@ def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
     save_file(state, folder / WEIGHTS)
 
 
+def read_spec(folder: Path) -> NetworkSpec:
+    """The spec of a result folder; raises `ArgumentError` where it holds none."""
+    if not (folder / SPEC).is_file():
+        raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
+    return NetworkSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
+
+
 def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
     """The changed network of a result folder, with its weights: a trainable PyTorch module, in training mode.
 
@@ -114,9 +121,7 @@ def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
     `ArgumentError` for a folder that holds no result or a module that is not the original.
     """
     folder = Path(folder)
-    if not (folder / SPEC).is_file():
-        raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
-    spec = NetworkSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
+    spec = read_spec(folder)
     changed = _build(spec, module)
     try:
         changed.load_state_dict(load_file(folder / WEIGHTS))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
-from loopwright.errors import LoopwrightError
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed
+from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
@@ -29,9 +27,6 @@ from loopwright.search.strategies.random import Accepted, search
 from loopwright.search.timing import OperatorLatencies
 from loopwright.store import Store
 from loopwright.targets.target import Target
-
-TOLERANCE = 1e-3
-"""Largest difference between a compiled network's output and PyTorch's, relative to the largest output."""
 
 NETWORK_ROUNDS = 31
 
@@ -164,33 +159,10 @@ class _Compiled:
         choices = shrunk(network, space, chosen, latencies)
         judged, module = _module(network, chosen), _module(network, choices)
         inherit(module, judged)
-        found = {layer: latencies.of(choices.get(layer) or space.original(layer)).schedule for layer in space.layers}
-        schedules = {layer: schedule for layer, schedule in found.items() if schedule is not None}
-        compiled = compile_network(network, module, target, schedules)
-        _require_agreement(network, judged, compiled)
+        compiled = compile_network(network, module, target, latencies.schedule)
+        require_agreement(network, judged, compiled)
         return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
 
 
 def _module(network: Network, choices: Mapping[str, Choice]) -> nn.Module:
     return transformed(network, {layer: choice.form for layer, choice in choices.items()})
-
-
-def _require_agreement(network: Network, module: nn.Module, compiled: CompiledNetwork) -> None:
-    images = np.random.default_rng(0).standard_normal(network.input_shape, dtype=np.float32)
-    pairs = list(zip(_arrays(_evaluated(module, images)), _arrays(compiled(images)), strict=True))
-    error = max(float(np.abs(want - got).max() / max(np.abs(want).max(), 1e-6)) for want, got in pairs)
-    if not error <= TOLERANCE:
-        raise LoopwrightError(
-            f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
-            f"{TOLERANCE:.0e} is expected); please report this with the command that you ran"
-        )
-
-
-def _evaluated(module: nn.Module, images: np.ndarray) -> object:
-    with torch.no_grad():
-        return copy.deepcopy(module).eval()(torch.from_numpy(images))
-
-
-def _arrays(outputs: object) -> list[np.ndarray]:
-    found = outputs if isinstance(outputs, (tuple, list)) else [outputs]
-    return [np.asarray(output) for output in found]

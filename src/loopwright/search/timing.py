@@ -43,10 +43,19 @@ FAILED = OperatorLatency(None, inf)
 
 class OperatorLatencies:
     """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules; ``failures`` tells
-    which could not be, and why."""
+    which could not be, and why. ``advance`` is called after each operator that is not in the store."""
 
-    def __init__(self, n: int, target: Target, store: Store, protocol: Protocol, tried: int = VARIANTS):
+    def __init__(
+        self,
+        n: int,
+        target: Target,
+        store: Store,
+        protocol: Protocol,
+        tried: int = VARIANTS,
+        advance: Callable[[], None] | None = None,
+    ):
         self._n, self._target, self._store, self._protocol, self._tried = n, target, store, protocol, tried
+        self._advance = advance or (lambda: None)
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self.failures: list[str] = []
@@ -101,6 +110,7 @@ class OperatorLatencies:
             self._store.record_failure(Failure(self._key(form, None), error.stage, str(error)))
             self.failures.append(f"{name}: {error}")
             return FAILED
+        self._advance()
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
 

@@ -1,0 +1,79 @@
+"""``loopwright compile``: a network as one file that TVM's runtime runs alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loopwright.cli.options import InputShape, Seed, input_shape
+
+if TYPE_CHECKING:
+    from loopwright.compiling import WrittenNetwork
+
+MEGABYTE = 10**6
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_FOLDER",
+            help="A known name such as resnet34, path/to/file.py:factory, package.module:factory, or a folder that "
+            "optimize wrote.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="The file to write, such as net.so.", show_default=False),
+    ],
+    target: Annotated[str, typer.Option(help="The hardware to compile for.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")
+    ] = None,
+    tune: Annotated[bool, typer.Option("--tune/--no-tune", help="Refine the schedules by timing.")] = True,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where timings are kept and found again; a file in the user's cache folder without it."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    shape: InputShape = None,
+) -> None:
+    """Compile a network to a shared library.
+
+    Code and weights are in one file that loads and runs with TVM's runtime alone. It is held against PyTorch before it
+    is kept. For another kind of processor the file is an archive of objects (net.tar) to be linked there.
+    """
+    wanted_shape = input_shape(shape)
+
+    from loopwright.compiling import Tuning, write_network
+
+    tuning = Tuning(tune, store)
+    written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
+    for line in _lines(written):
+        typer.echo(line)
+
+
+def _lines(written: WrittenNetwork) -> Iterator[str]:
+    yield f"wrote       {written.path}: {_megabytes(written.file_bytes)}, weights {_megabytes(written.weight_bytes)}"
+    yield f"kernels     {written.kernels} different ones for {written.target.name}, {written.target.threads} threads"
+    for note, times in Counter(written.notes).items():
+        yield f"note        {note}{f' ({times} times)' if times > 1 else ''}"
+    if written.timing is None or written.difference is None:
+        yield "unchecked   this machine can't run it: neither held against PyTorch nor timed"
+        return
+    yield f"difference  {written.difference:.1e} of the largest output, from PyTorch on a random input"
+    from loopwright.report import formats
+
+    rounds = len(written.timing.samples_ms)
+    yield f"latency     {formats.milliseconds(written.timing.median_ms)} ms, median of {rounds} samples"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:.1f} MB"

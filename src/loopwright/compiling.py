@@ -1,0 +1,220 @@
+"""Compiling networks for deployment, from Python and as a file."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import tvm
+from torch import nn
+
+from loopwright import targets
+from loopwright.errors import ArgumentError
+from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
+from loopwright.lowering.network_kernels import ScheduleChoice
+from loopwright.lowering.threads import set_threads
+from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
+from loopwright.measurement.timer import Measurement, Protocol, measure
+from loopwright.models.network import Network
+from loopwright.models.resolve import resolve
+from loopwright.models.trace import trace
+from loopwright.search.deliver import load_with_network
+from loopwright.search.timing import OperatorLatencies
+from loopwright.store import Store, default_path
+from loopwright.targets.cpu import cpu
+from loopwright.targets.target import Target
+
+ExampleInput = torch.Tensor | Sequence[int] | tuple[torch.Tensor, ...]
+TIMING = Protocol(rounds=31, sample_ms=20.0)
+TRIED = 6
+"""Schedules that are timed for an operator of a network that is to be deployed."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Whether schedules are refined by timing, and the store that keeps the timings (without one, a file in the user's
+    cache folder). ``advance`` is called after each operator that was timed."""
+
+    enabled: bool = True
+    store: Path | str | None = None
+    advance: Callable[[], None] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenNetwork:
+    """What `write_network` wrote. ``difference`` from PyTorch, relative to the largest output, and ``timing`` are None
+    where the file is for another machine."""
+
+    path: Path
+    file_bytes: int
+    weight_bytes: int
+    kernels: int
+    notes: tuple[str, ...]
+    target: Target
+    difference: float | None = None
+    timing: Measurement | None = None
+
+
+def compile(  # noqa: A001 - what it does, and the command's name
+    model: str | Path | nn.Module,
+    example_input: ExampleInput | None = None,
+    target: str = "cpu",
+    *,
+    threads: int | None = None,
+    tune: bool = True,
+    store: Path | str | None = None,
+    seed: int = 0,
+) -> CompiledNetwork:
+    """The network compiled for this machine: called with PyTorch tensors or arrays, it gives the same kind.
+
+    ``model`` is a module (in any state of training; it is compiled for evaluation and stays as it is), a folder that
+    `optimize` wrote, or a name as there, initialised from ``seed``. ``example_input`` is an input or its shape, or a
+    tuple of inputs; shapes and types are fixed by it. ``threads`` is how many threads it runs on, by default as many as
+    there are processors. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps the timings.
+
+    Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
+    operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
+    """
+    hardware = _target(target, threads)
+    if not runs_here(hardware):
+        raise ArgumentError(f"{target} is another machine than this one; loopwright compile writes a file for it")
+    network, module = _prepared(model, example_input, seed)
+    with _tuned(network, hardware, Tuning(tune, store)) as choose:
+        compiled = CompiledNetwork(build_network(network, module, hardware, choose), hardware.threads)
+    require_agreement(network, module, compiled)
+    return compiled
+
+
+def write_network(
+    model: str | Path | nn.Module,
+    out: Path | str,
+    example_input: ExampleInput | None = None,
+    target: str = "cpu",
+    *,
+    threads: int | None = None,
+    tuning: Tuning | None = None,
+    seed: int = 0,
+) -> WrittenNetwork:
+    """Compiles as `compile` does and writes ``out``, which TVM's runtime runs alone: a shared library, or for another
+    kind of processor an archive of objects (``.tar``) to be linked there. An older file is replaced at the end.
+
+    The file is loaded again, held against PyTorch and timed where this machine can run it.
+    """
+    hardware = _target(target, threads)
+    out = Path(out)
+    _require_suffix(out, hardware)
+    with _replacing(out) as staged:
+        network, module = _prepared(model, example_input, seed)
+        with _tuned(network, hardware, tuning or Tuning()) as choose:
+            built = build_network(network, module, hardware, choose)
+        (built.export_library if _links_here(hardware) else built.export_objects)(staged)
+        written = WrittenNetwork(
+            out, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
+        )
+        return _checked(written, staged, network, module, built) if runs_here(hardware) else written
+
+
+def runs_here(target: Target) -> bool:
+    """Whether this machine has the target's instructions."""
+    return _links_here(target) and target.vector_lanes <= cpu().vector_lanes
+
+
+def _links_here(target: Target) -> bool:
+    """Whether this machine's compiler links for the target."""
+    architecture = str(target.tvm_target.get("mtriple", "")).partition("-")[0]
+    return architecture in ("", platform.machine())
+
+
+def _target(name: str, threads: int | None) -> Target:
+    target = targets.named(name)
+    if target.gpu is not None:
+        raise ArgumentError(f"networks are compiled for processors, not for {name}; take target=cpu")
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"threads={threads}; a network runs on one thread or more")
+    return target if threads is None else replace(target, threads=threads)
+
+
+def _prepared(
+    model: str | Path | nn.Module, example_input: ExampleInput | None, seed: int
+) -> tuple[Network, nn.Module]:
+    """The traced network, and the module with the weights to compile, in which a folder's layers are changed."""
+    if isinstance(model, nn.Module):
+        return trace(model, _example(example_input)), model
+    if Path(model).is_dir():
+        return load_with_network(Path(model))
+    shape = None if example_input is None else tuple(_example(example_input)[0].shape)
+    source = resolve(str(model), shape)
+    network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
+    return network, network.module
+
+
+def _example(example_input: ExampleInput | None) -> tuple[torch.Tensor, ...]:
+    if isinstance(example_input, torch.Tensor):
+        return (example_input,)
+    if not example_input:
+        raise ArgumentError("a module needs an example input, as in compile(module, torch.zeros(1, 3, 224, 224))")
+    if all(isinstance(value, torch.Tensor) for value in example_input):
+        return tuple(example_input)  # type: ignore[arg-type]
+    return (torch.zeros(tuple(example_input)),)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
+    """Gives schedules that are refined by timing; None without tuning or for a machine that is not here."""
+    if not tuning.enabled or not runs_here(target):
+        yield None
+        return
+    with Store.open(tuning.store or default_path()) as store:
+        n = (network.input_shape or (1,))[0]
+        yield OperatorLatencies(n, target, store, Protocol(), TRIED, tuning.advance).schedule
+
+
+def _require_suffix(out: Path, target: Target) -> None:
+    suffix = ".so" if _links_here(target) else ".tar"
+    if out.suffix != suffix:
+        what = "a shared library" if suffix == ".so" else f"an archive of objects to link on a {target.name} machine"
+        raise ArgumentError(f"{out}: what is written for {target.name} is {what}; name it *{suffix}")
+
+
+@contextmanager
+def _replacing(out: Path) -> Any:
+    """A path beside ``out`` to write to, which replaces ``out`` at the end; after any exception nothing is left of it.
+
+    Raises `ArgumentError` where nothing can be written there.
+    """
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a folder; name a file")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+    except OSError as error:
+        raise ArgumentError(f"{out} can't be written ({error.strerror}); name a file in a folder of yours") from error
+    with folder as name:
+        staged = Path(name) / out.name
+        yield staged
+        staged.replace(out)
+
+
+def _checked(
+    written: WrittenNetwork, staged: Path, network: Network, module: nn.Module, built: BuiltNetwork
+) -> WrittenNetwork:
+    """The same with what a fresh machine makes of the file; raises `CompileError` if that is not what PyTorch makes."""
+    set_threads(written.target.threads)
+    machine = load_machine(staged)
+
+    def run(*inputs: torch.Tensor) -> Sequence[Any]:
+        return output_arrays(machine["main"](*_tensors(built, inputs)))
+
+    difference = require_agreement(network, module, run)
+    [timing] = measure([partial(machine["main"], *_tensors(built, seeded_inputs(network)))], TIMING)
+    return replace(written, difference=difference, timing=timing)
+
+
+def _tensors(built: BuiltNetwork, inputs: tuple[torch.Tensor, ...]) -> list[tvm.runtime.Tensor]:
+    return [tvm.runtime.tensor(array) for array in built.signature.arrays(inputs)]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import loopwright
+from loopwright import compiling, targets
+from loopwright.cli.main import run
+from loopwright.compiling import Tuning, write_network
+from loopwright.errors import ArgumentError, CompileError
+from loopwright.lowering.transformed import transformed
+from loopwright.models.resolve import resolve
+from loopwright.models.trace import trace
+from loopwright.search.deliver import ChangedLayer, NetworkSpec, save
+
+NET = """
+from torch import nn
+
+def tiny():
+    return nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ConvTranspose2d(16, 4, 2))
+"""
+SHAPE = (1, 3, 8, 8)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    (tmp_path / "net.py").write_text(NET)
+    return f"{tmp_path / 'net.py'}:tiny"
+
+
+class TwoInputs(nn.Module):
+    """Two inputs, one of them integers, and nested outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.names = nn.Conv2d(3, 4, 1), nn.Embedding(6, 4)
+
+    def forward(self, x, labels):
+        y = self.first(x) + self.names(labels)[:, :, None, None]
+        return {"sum": y, "parts": (x, y.mean((2, 3)))}
+
+
+def test_tensors_give_tensors_and_arrays_give_arrays_nested_alike():
+    module, inputs = TwoInputs(), (torch.randn(SHAPE), torch.tensor([3]))
+    compiled = loopwright.compile(module, inputs, tune=False)
+    found, expected = compiled(*inputs), module.eval()(*inputs)
+    assert torch.allclose(found["sum"], expected["sum"], atol=1e-5)
+    assert torch.allclose(found["parts"][1], expected["parts"][1], atol=1e-5)
+    arrays = compiled(*(value.numpy() for value in inputs))
+    assert isinstance(arrays["sum"], np.ndarray)
+    assert np.array_equal(arrays["parts"][0], inputs[0].numpy())
+
+
+def test_the_module_stays_in_its_mode():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout()).train()
+    loopwright.compile(module, SHAPE, tune=False)
+    assert all(submodule.training for submodule in module.modules())
+
+
+def test_inputs_of_another_number_shape_or_type_are_refused():
+    compiled = loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, tune=False)
+    with pytest.raises(ArgumentError, match="takes 1 inputs, not 2"):
+        compiled(torch.zeros(SHAPE), torch.zeros(SHAPE))
+    with pytest.raises(ArgumentError, match=r"for an input of shape \(1, 3, 8, 8\), not \(2, 3, 8, 8\)"):
+        compiled(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ArgumentError, match="for an input of float32, not complex64"):
+        compiled(torch.zeros(SHAPE, dtype=torch.complex64))
+
+
+def test_arguments_are_checked():
+    with pytest.raises(ArgumentError, match="needs an example input"):
+        loopwright.compile(nn.Conv2d(3, 4, 1))
+    with pytest.raises(ArgumentError, match="threads=0"):
+        loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, threads=0)
+    with pytest.raises(ArgumentError, match="not for cuda"):
+        loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, target="cuda")
+
+
+def test_the_command_writes_a_library_and_says_what_it_did(model, tmp_path, capsys):
+    out = tmp_path / "net.so"
+    arguments = ["compile", model, "--input", "1,3,8,8", "-o", str(out), "--no-tune", "--threads", "2"]
+    assert run(arguments) == 0, capsys.readouterr().err
+    written = capsys.readouterr().out
+    assert f"wrote       {out}: " in written
+    assert "different ones for cpu, 2 threads" in written
+    assert "note        nn.conv2d_transpose of output shape (1, 4, 7, 7) is left to TVM" in written
+    assert "of the largest output, from PyTorch" in written
+    assert "ms, median of 31 samples" in written
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["net.py", "net.so"]
+
+
+def test_a_folder_that_optimize_wrote_compiles_with_its_weights(model, tmp_path):
+    network = trace(resolve(model, SHAPE).build(3), torch.zeros(SHAPE))
+    layer = ChangedLayer(str(network.operator("2")), "group(co, ci, 2)")
+    changed = transformed(network, {"2": layer.form})
+    folder = tmp_path / "result"
+    folder.mkdir()
+    save(folder, NetworkSpec(model, SHAPE, {"2": layer}), changed)
+    compiled = loopwright.compile(folder, tune=False)
+    x = torch.randn(SHAPE)
+    assert torch.allclose(compiled(x), changed.eval()(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("net.dll", "name it *.so"), ("missing/net.so", "can't be written"), ("folder.so", "is a folder")],
+)
+def test_where_nothing_can_be_written_one_line_says_so(model, tmp_path, capsys, out, message):
+    (tmp_path / "folder.so").mkdir()
+    assert run(["compile", model, "--input", "1,3,8,8", "-o", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, CompileError("wrong numbers")], ids=["interrupt", "refusal"])
+def test_a_failure_leaves_an_older_file_and_nothing_else(model, tmp_path, monkeypatch, failure):
+    out = tmp_path / "out" / "net.so"
+    out.parent.mkdir()
+    out.write_text("older")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(compiling, "require_agreement", fail)
+    code = run(["compile", model, "--input", "1,3,8,8", "-o", str(out), "--no-tune"])
+    assert code == (130 if failure is KeyboardInterrupt else 2)
+    assert out.read_text() == "older"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_for_another_kind_of_processor_an_archive_of_objects_is_written(model, tmp_path, monkeypatch):
+    import tarfile
+    from dataclasses import replace
+
+    host = targets.named("cpu")
+
+    class Arm(type(host)):
+        @property
+        def tvm_target(self):
+            return {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a57", "num-cores": 2}
+
+    fields = {name: getattr(host, name) for name in host.__dataclass_fields__}
+    arm = replace(Arm(**fields), name="arm", processor="cortex-a57", features=(), vector_lanes=4, vector_registers=32)
+    monkeypatch.setattr(compiling.targets, "named", lambda _: arm)
+    with pytest.raises(ArgumentError, match="another machine than this one"):
+        loopwright.compile(model, SHAPE, "arm")
+    with pytest.raises(ArgumentError, match=r"name it \*.tar"):
+        write_network(model, tmp_path / "net.so", SHAPE, "arm")
+    written = write_network(model, tmp_path / "net.tar", SHAPE, "arm", tuning=Tuning(enabled=False))
+    assert written.difference is written.timing is None
+    with tarfile.open(tmp_path / "net.tar") as archive:
+        names = [Path(name).name for name in archive.getnames()]
+    assert {"constants.bin", "constants.c", "devc.o", "lib0.o"} <= set(names)
+
+
+def test_without_a_compiler_the_error_names_it(model, monkeypatch):
+    monkeypatch.setattr("loopwright.lowering.network.cc.get_cc", lambda: "no-such-compiler")
+    with pytest.raises(CompileError, match="a C.. compiler is needed"):
+        loopwright.compile(model, SHAPE, tune=False)
