@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
-from loopwright.cli.commands import discover, inspect, optimize, transform
+from loopwright.cli.commands import benchmark, discover, inspect, optimize, transform
 
 app = typer.Typer(
     name="loopwright",
@@ -41,3 +41,4 @@ app.command("optimize")(optimize.command)
 app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
 app.command("discover")(discover.command)
+app.command("benchmark")(benchmark.command)
