@@ -1,7 +1,7 @@
 """What a participant's process does: it prepares the network once, then takes a sample whenever it is asked.
 
-The protocol, over one connection: the child sends `Prepared`, then one `Sample` for every message it receives, until the
-connection is closed; or `Failed`, and ends.
+The protocol, over one connection: the child sends `Prepared`, then one `Sample` for every message it receives, until
+the connection is closed; or `Failed`, and ends.
 """
 
 from __future__ import annotations

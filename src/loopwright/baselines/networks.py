@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 TOLERANCE = 1e-3
-"""Largest difference from PyTorch, relative to the largest output, of a participant that says it computes in float32."""
+"""Largest difference from PyTorch of a participant that computes in float32, relative to the largest output."""
 
 NETWORK_PROTOCOL = Protocol(rounds=15, sample_ms=200.0, warm_up=3)
 NOT_INSTALLED = "not installed: pip install 'loopwright[peers]'"

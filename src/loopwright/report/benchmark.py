@@ -22,16 +22,19 @@ HEADINGS = (
 
 
 def table(benchmark: NetworkBenchmark) -> Table:
-    """One row a participant, the fastest first; one that has no median says why in a line of its own."""
+    """One row a participant, the fastest first; `reasons` has those without a median."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in HEADINGS:
         drawn.add_column(heading, justify="left" if heading in HEADINGS[:3] else "right", no_wrap=heading != "version")
     for result in benchmark.ranked:
         if result.median_ms is not None:
             drawn.add_row(*_cells(result, benchmark.ours.median_ms))
-    drawn.caption = "\n".join(f"{result.name}: {result.reason}" for result in benchmark.results if result.reason)
-    drawn.caption_justify = "left"
     return drawn
+
+
+def reasons(benchmark: NetworkBenchmark) -> list[str]:
+    """A line for each participant that has no median."""
+    return [f"{result.name}: {result.reason}" for result in benchmark.results if result.reason]
 
 
 def summary(benchmark: NetworkBenchmark) -> str:
@@ -70,7 +73,7 @@ def rows(benchmark: NetworkBenchmark) -> Rows:
 
 
 def _samples(result: ParticipantResult) -> list[dict[str, Cell]]:
-    taken = list(enumerate(result.samples_ms, 1)) or [(None, None)]
+    taken: list[tuple[int | None, float | None]] = [*enumerate(result.samples_ms, 1)] or [(None, None)]
     return [
         {
             "participant": result.name,

@@ -43,7 +43,7 @@ def _schedules(network: Network, task: Task) -> Mapping[str, CpuSchedule]:
     from loopwright.store import Store, default_path
 
     try:
-        from loopwright.search.tuning import tuned_schedules
+        from loopwright.search.tuning import tuned_schedules  # type: ignore[import-not-found]
     except ImportError:
         return {}
     changed = read_spec(task.model).layers if is_folder(task.model) else {}
