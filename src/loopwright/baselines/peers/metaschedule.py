@@ -62,9 +62,10 @@ def _tuned(module: tvm.IRModule, target: tvm.target.Target, task: Task) -> Any:
     from tvm.s_tir.meta_schedule.builder import LocalBuilder
     from tvm.s_tir.meta_schedule.relax_integration import extract_tasks, tune_relax
 
-    operators = max(1, len(extract_tasks(module, target)))
+    fused = _fused(module, target)
+    operators = max(1, len(extract_tasks(fused, target)))
     return tune_relax(
-        module,
+        fused,
         {},
         target,
         str(task.folder / "metaschedule"),
@@ -74,6 +75,23 @@ def _tuned(module: tvm.IRModule, target: tvm.target.Target, task: Task) -> Any:
         cost_model=_cost_model(),
         seed=task.seed,
     )
+
+
+def _fused(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """The operators as `compile_relax` looks them up in the database: lowered and fused by the same passes."""
+    import tvm
+    from tvm import relax
+
+    passes = [
+        *relax.pipeline.library_dispatch_passes(target),
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FoldConstant(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+    ]
+    with target, tvm.transform.PassContext(opt_level=3):
+        return tvm.transform.Sequential(passes)(module)
 
 
 def _cost_model() -> str:
