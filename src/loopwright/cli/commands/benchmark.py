@@ -104,11 +104,11 @@ def _show(found: NetworkBenchmark, csv: Path | None) -> None:
 
 
 def _operators(model: str, hardware: Target, rounds: int, csv: Path | None) -> None:
-    from loopwright.baselines.operators import OPERATOR_SUITE, benchmark_operators  # type: ignore[import-not-found]
+    from loopwright.baselines.operators import OPERATOR_SUITE, benchmark_operators
     from loopwright.cli.console import output_console
     from loopwright.cli.progress import progress_on
     from loopwright.report.numbers import write_csv
-    from loopwright.report.operators import NOTE, operator_rows, operator_table  # type: ignore[import-not-found]
+    from loopwright.report.operators import NOTE, operator_rows, operator_table
 
     cases = OPERATOR_SUITE if model == OPERATORS else (model,)
     with progress_on(output_console(stderr=True)) as progress:
