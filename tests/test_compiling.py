@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import loopwright
-from loopwright import compiling, targets
+from loopwright import compiling
 from loopwright.cli.main import run
 from loopwright.compiling import Tuning, write_network
 from loopwright.errors import ArgumentError, CompileError
@@ -74,7 +74,7 @@ def test_inputs_of_another_number_shape_or_type_are_refused():
 def test_arguments_are_checked():
     with pytest.raises(ArgumentError, match="needs an example input"):
         loopwright.compile(nn.Conv2d(3, 4, 1))
-    with pytest.raises(ArgumentError, match="threads=0"):
+    with pytest.raises(ArgumentError, match="at least 1 thread, not 0"):
         loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, threads=0)
     with pytest.raises(ArgumentError, match="not for cuda"):
         loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, target="cuda")
@@ -133,25 +133,14 @@ def test_a_failure_leaves_an_older_file_and_nothing_else(model, tmp_path, monkey
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_for_another_kind_of_processor_an_archive_of_objects_is_written(model, tmp_path, monkeypatch):
+def test_for_another_kind_of_processor_an_archive_of_objects_is_written(model, tmp_path):
     import tarfile
-    from dataclasses import replace
 
-    host = targets.named("cpu")
-
-    class Arm(type(host)):
-        @property
-        def tvm_target(self):
-            return {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a57", "num-cores": 2}
-
-    fields = {name: getattr(host, name) for name in host.__dataclass_fields__}
-    arm = replace(Arm(**fields), name="arm", processor="cortex-a57", features=(), vector_lanes=4, vector_registers=32)
-    monkeypatch.setattr(compiling.targets, "named", lambda _: arm)
-    with pytest.raises(ArgumentError, match="another machine than this one"):
-        loopwright.compile(model, SHAPE, "arm")
+    with pytest.raises(ArgumentError, match="cpu-neon does not run on this processor"):
+        loopwright.compile(model, SHAPE, "cpu-neon")
     with pytest.raises(ArgumentError, match=r"name it \*.tar"):
-        write_network(model, tmp_path / "net.so", SHAPE, "arm")
-    written = write_network(model, tmp_path / "net.tar", SHAPE, "arm", tuning=Tuning(enabled=False))
+        write_network(model, tmp_path / "net.so", SHAPE, "cpu-neon")
+    written = write_network(model, tmp_path / "net.tar", SHAPE, "cpu-neon", tuning=Tuning(enabled=False))
     assert written.difference is written.timing is None
     with tarfile.open(tmp_path / "net.tar") as archive:
         names = [Path(name).name for name in archive.getnames()]

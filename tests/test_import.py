@@ -21,7 +21,9 @@ def test_the_package_loads_nothing_heavy():
     assert loaded("import loopwright") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["optimize", "--help"], ["transform", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["optimize", "--help"], ["benchmark", "--help"], ["transform", "--help"]]
+)
 def test_help_and_version_load_nothing_heavy(arguments: list[str]):
     assert loaded(f"from loopwright.cli.main import run\nrun({arguments!r})") == set()
 

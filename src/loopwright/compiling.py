@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from torch import nn
 from loopwright import targets
 from loopwright.errors import ArgumentError
 from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
-from loopwright.lowering.network_kernels import ScheduleChoice
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
 from loopwright.measurement.timer import Measurement, Protocol, measure
@@ -26,25 +24,12 @@ from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.search.deliver import load_with_network
-from loopwright.search.timing import OperatorLatencies
-from loopwright.store import Store, default_path
-from loopwright.targets.cpu import cpu
+from loopwright.search.tuning import Tuning, tuned
+from loopwright.targets.processors import links_here, require_runnable, runs_here
 from loopwright.targets.target import Target
 
 ExampleInput = torch.Tensor | Sequence[int] | tuple[torch.Tensor, ...]
 TIMING = Protocol(rounds=31, sample_ms=20.0)
-TRIED = 6
-"""Schedules that are timed for an operator of a network that is to be deployed."""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Whether schedules are refined by timing, and the store that keeps the timings (without one, a file in the user's
-    cache folder). ``advance`` is called after each operator that was timed."""
-
-    enabled: bool = True
-    store: Path | str | None = None
-    advance: Callable[[], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +68,9 @@ def compile(  # noqa: A001 - what it does, and the command's name
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
     """
     hardware = _target(target, threads)
-    if not runs_here(hardware):
-        raise ArgumentError(f"{target} is another machine than this one; loopwright compile writes a file for it")
+    require_runnable(hardware)
     network, module = _prepared(model, example_input, seed)
-    with _tuned(network, hardware, Tuning(tune, store)) as choose:
+    with tuned(network, hardware, Tuning(tune, store)) as choose:
         compiled = CompiledNetwork(build_network(network, module, hardware, choose), hardware.threads)
     require_agreement(network, module, compiled)
     return compiled
@@ -112,33 +96,20 @@ def write_network(
     _require_suffix(out, hardware)
     with _replacing(out) as staged:
         network, module = _prepared(model, example_input, seed)
-        with _tuned(network, hardware, tuning or Tuning()) as choose:
+        with tuned(network, hardware, tuning or Tuning()) as choose:
             built = build_network(network, module, hardware, choose)
-        (built.export_library if _links_here(hardware) else built.export_objects)(staged)
+        (built.export_library if links_here(hardware) else built.export_objects)(staged)
         written = WrittenNetwork(
             out, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
         )
         return _checked(written, staged, network, module, built) if runs_here(hardware) else written
 
 
-def runs_here(target: Target) -> bool:
-    """Whether this machine has the target's instructions."""
-    return _links_here(target) and target.vector_lanes <= cpu().vector_lanes
-
-
-def _links_here(target: Target) -> bool:
-    """Whether this machine's compiler links for the target."""
-    architecture = str(target.tvm_target.get("mtriple", "")).partition("-")[0]
-    return architecture in ("", platform.machine())
-
-
 def _target(name: str, threads: int | None) -> Target:
-    target = targets.named(name)
+    target = targets.named(name, threads)
     if target.gpu is not None:
         raise ArgumentError(f"networks are compiled for processors, not for {name}; take target=cpu")
-    if threads is not None and threads < 1:
-        raise ArgumentError(f"threads={threads}; a network runs on one thread or more")
-    return target if threads is None else replace(target, threads=threads)
+    return target
 
 
 def _prepared(
@@ -165,19 +136,8 @@ def _example(example_input: ExampleInput | None) -> tuple[torch.Tensor, ...]:
     return (torch.zeros(tuple(example_input)),)  # type: ignore[arg-type]
 
 
-@contextmanager
-def _tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
-    """Gives schedules that are refined by timing; None without tuning or for a machine that is not here."""
-    if not tuning.enabled or not runs_here(target):
-        yield None
-        return
-    with Store.open(tuning.store or default_path()) as store:
-        n = (network.input_shape or (1,))[0]
-        yield OperatorLatencies(n, target, store, Protocol(), TRIED, tuning.advance).schedule
-
-
 def _require_suffix(out: Path, target: Target) -> None:
-    suffix = ".so" if _links_here(target) else ".tar"
+    suffix = ".so" if links_here(target) else ".tar"
     if out.suffix != suffix:
         what = "a shared library" if suffix == ".so" else f"an archive of objects to link on a {target.name} machine"
         raise ArgumentError(f"{out}: what is written for {target.name} is {what}; name it *{suffix}")

@@ -33,7 +33,7 @@ def test_the_version_is_printed(capsys):
 def test_help_lists_the_commands(capsys, arguments: list[str]):
     assert run(arguments) == 0
     written = capsys.readouterr().out
-    assert all(command in written for command in ("optimize", "inspect", "transform", "discover"))
+    assert all(command in written for command in ("optimize", "inspect", "transform", "discover", "benchmark"))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,15 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
         (["discover", "--operator", DENSE, "--factors", "2,1"], "--factors '2,1' must be integers of at least 2"),
         (["discover", "--operator", DENSE, "--factors", "two"], "--factors 'two' must be integers of at least 2"),
         (["discover", "--operator", DENSE, "--csv", "nowhere/all.csv"], "there is no folder nowhere"),
+        (["benchmark", "resnet43"], "unknown model 'resnet43'; known: "),
+        (
+            ["benchmark", "resnet34", "--peers", "eager,tflite"],
+            "unknown peer 'tflite'; known: compile, eager, loopwright",
+        ),
+        (["benchmark", "resnet34", "--peers", "metaschedule"], "peer 'metaschedule' tunes; say how many trials it has"),
+        (["benchmark", "resnet34", "--target", "cuda"], "networks are compared on processors, not on cuda"),
+        (["benchmark", "resnet34", "--csv", "nowhere/all.csv"], "there is no folder nowhere"),
+        (["benchmark", "resnet34", "--rounds", "0"], "greater than or equal to 1"),
         (["inspect", "resnet43"], "unknown model 'resnet43'; known: "),
         (["inspect", "nowhere/net.py:make", "--input", "1,3,8,8"], "there is no file nowhere/net.py"),
     ],

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from loopwright.errors import ArgumentError
-from loopwright.ir.contraction import operator_form
+from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.lowering.kernel import CpuSchedule
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed
 from loopwright.models.network import Network
@@ -151,10 +151,16 @@ def form_of(network: Network, layer: str, sequence: str):
     return operator_form(TransformationSequence.parse(sequence).apply(operator.nest()))
 
 
-def test_schedule_of_an_unknown_layer_is_refused():
-    module = settled(Residual)
-    with pytest.raises(ArgumentError, match="unknown layer 'head'"):
-        compile_network(traced(module), module, cpu(), {"head": None})
+def test_every_operator_is_asked_for_its_schedule():
+    module, asked = settled(Residual), []
+
+    def choose(form: OperatorForm, n: int) -> CpuSchedule:
+        asked.append((form.key, n))
+        return CpuSchedule(4, 1, 1, 2)
+
+    assert_agrees(compile_network(traced(module), module, cpu(), choose), module, images())
+    assert {n for _, n in asked} == {len(images())}
+    assert len(asked) > 1
 
 
 def test_runner_gives_the_same_as_the_call():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import sleep
 
-from loopwright.measurement.timer import Measurement, Protocol, measure, rotate
+from loopwright.measurement.timer import Measurement, Protocol, measure, rotate, sample
 
 SHORT = Protocol(rounds=3, sample_ms=2.0)
 
@@ -37,3 +37,9 @@ def test_copies_span_the_cold_bytes_within_bounds() -> None:
 
 def test_the_latency_is_the_median() -> None:
     assert Measurement((1.0, 9.0, 2.0), SHORT).median_ms == 2.0
+
+
+def test_a_sample_by_itself_warms_up_first() -> None:
+    seen: list[int] = []
+    assert sample(lambda: seen.append(0) or sleep(0.003), SHORT) >= 3
+    assert len(seen) == SHORT.warm_up + 2, "one call tells how many fill a sample"

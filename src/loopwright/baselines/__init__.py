@@ -1,1 +1,3 @@
-"""What compiled code is compared with: other runtimes, and what the machine itself can do."""
+"""What compiled code is compared with: stock runtimes and autotuners, and what the machine itself can do."""
+
+from __future__ import annotations

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
+from loopwright.cli.commands import benchmark, discover, inspect, optimize, transform
 from loopwright.cli.commands import compile as compile_command
-from loopwright.cli.commands import discover, inspect, optimize, transform
 
 app = typer.Typer(
     name="loopwright",
@@ -43,3 +43,4 @@ app.command("compile")(compile_command.command)
 app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
 app.command("discover")(discover.command)
+app.command("benchmark")(benchmark.command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,8 +154,8 @@ def build_network(
 ) -> BuiltNetwork:
     """Compiles ``module``, the network's own or a transformed copy in any state of training, for evaluation.
 
-    ``choose`` gives the schedules of operators; without it kernels choose themselves. Raises CompileError if an operation
-    has no lowering.
+    ``choose`` gives the schedules of operators; without it kernels choose themselves. Raises CompileError if an
+    operation has no lowering.
     """
     kernels = NetworkKernels(network, module, target, choose)
     imported = import_network(network, module)

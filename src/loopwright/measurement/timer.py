@@ -61,6 +61,12 @@ def measure(calls: Sequence[Call], protocol: Protocol) -> list[Measurement]:
     return [Measurement(tuple(taken), protocol) for taken in samples]
 
 
+def sample(call: Call, protocol: Protocol) -> float:
+    """One sample by itself, in milliseconds a call, after the protocol's warm-up: for calls that other processes
+    interrupt."""
+    return _sample_ms(call, _calls_in_a_sample(call, protocol))
+
+
 def _calls_in_a_sample(call: Call, protocol: Protocol) -> int:
     for _ in range(protocol.warm_up):
         call()

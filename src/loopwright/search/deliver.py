@@ -24,6 +24,7 @@ from loopwright import __version__
 from loopwright.errors import ArgumentError
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.transformed import transformed
+from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.operators import parse
@@ -107,31 +108,36 @@ def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
     save_file(state, folder / WEIGHTS)
 
 
-def read_spec(folder: Path) -> NetworkSpec:
-    """The spec of a result folder; raises `ArgumentError` where it holds none."""
-    if not (folder / SPEC).is_file():
-        raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
-    return NetworkSpec.from_json((folder / SPEC).read_text(encoding="utf-8"))
-
-
 def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
     """The changed network of a result folder, with its weights: a trainable PyTorch module, in training mode.
 
     ``module`` is the original network, needed where it was given to `optimize` as a module; it stays as it is. Raises
     `ArgumentError` for a folder that holds no result or a module that is not the original.
     """
+    return load_with_network(folder, module)[1]
+
+
+def load_with_network(folder: Path | str, module: nn.Module | None = None) -> tuple[Network, nn.Module]:
+    """The original network as it was traced, and what `load` gives; both are what a compiler needs."""
     folder = Path(folder)
-    spec = read_spec(folder)
-    changed = _build(spec, module)
+    network, changed = _build(read_spec(folder), module)
     try:
         changed.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"{folder / WEIGHTS} does not fit {folder / SPEC}: {reason}") from error
-    return changed.train()
+    return network, changed.train()
 
 
-def _build(spec: NetworkSpec, module: nn.Module | None) -> nn.Module:
+def read_spec(folder: Path | str) -> NetworkSpec:
+    """The spec of a result folder; raises `ArgumentError` for a folder that holds none."""
+    path = Path(folder) / SPEC
+    if not path.is_file():
+        raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
+    return NetworkSpec.from_json(path.read_text(encoding="utf-8"))
+
+
+def _build(spec: NetworkSpec, module: nn.Module | None) -> tuple[Network, nn.Module]:
     if module is None:
         if not spec.model:
             raise ArgumentError(
@@ -145,4 +151,4 @@ def _build(spec: NetworkSpec, module: nn.Module | None) -> nn.Module:
             raise ArgumentError(
                 f"layer {name!r} of the original is {found.operator}, but {SPEC} was made for {layer.operator}"
             )
-    return transformed(network, {name: layer.form for name, layer in spec.layers.items()})
+    return network, transformed(network, {name: layer.form for name, layer in spec.layers.items()})

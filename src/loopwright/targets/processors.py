@@ -62,14 +62,22 @@ def processor(name: str) -> Target:
 
 def require_runnable(target: Target) -> None:
     """Raises `ArgumentError` unless code for ``target`` runs on the processor this runs on."""
-    own = PROCESSORS.get(target.name)
-    if target.gpu is not None or (own is not None and not _runs_here(own)):
+    if not runs_here(target):
         raise ArgumentError(f"code for {target.name} does not run on this processor; take target=cpu")
 
 
-def _runs_here(own: Processor) -> bool:
+def runs_here(target: Target) -> bool:
+    """Whether this machine has a processor with the target's instructions."""
+    own = PROCESSORS.get(target.name)
+    if own is None:
+        return target.gpu is None
     flags = processor_flags(CPU_INFO.read_text()) if CPU_INFO.exists() else frozenset()
-    return own.machine == platform.machine() and _UNITS[own.unit].flags <= flags
+    return links_here(target) and _UNITS[own.unit].flags <= flags
+
+
+def links_here(target: Target) -> bool:
+    """Whether this machine's compiler links what is built for the target."""
+    return target.triple.partition("-")[0] in ("", platform.machine())
 
 
 TARGETS = {name: partial(processor, name) for name in PROCESSORS}

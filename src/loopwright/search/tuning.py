@@ -1,0 +1,41 @@
+"""Schedules for the operators of a network that is to be deployed, refined by timing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loopwright.lowering.network_kernels import ScheduleChoice
+from loopwright.measurement.timer import Protocol
+from loopwright.models.network import Network
+from loopwright.search.timing import OperatorLatencies
+from loopwright.store import Store, default_path
+from loopwright.targets.processors import runs_here
+from loopwright.targets.target import Target
+
+TRIED = 6
+"""Schedules that are timed for an operator."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Whether schedules are refined by timing, and the store that keeps the timings (without one, a file in the user's
+    cache folder). ``advance`` is called after each operator that was timed."""
+
+    enabled: bool = True
+    store: Path | str | None = None
+    advance: Callable[[], None] | None = field(default=None, compare=False)
+
+
+@contextmanager
+def tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
+    """Gives schedules by operator, timed when they are first asked for; None without tuning, or for a machine that
+    is not here."""
+    if not tuning.enabled or not runs_here(target):
+        yield None
+        return
+    with Store.open(tuning.store or default_path()) as store:
+        images = (network.input_shape or (1,))[0]
+        yield OperatorLatencies(images, target, store, Protocol(), TRIED, tuning.advance).schedule
