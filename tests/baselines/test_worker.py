@@ -74,13 +74,30 @@ if __name__ == "__main__":
 """
 
 
-def test_an_interruption_ends_all_processes(tmp_path: Path) -> None:
+def interrupted(tmp_path: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A benchmark in a process of its own, and the process that its hanging participant has started."""
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE, env=environment)
-    descendant = int(wait_for(tmp_path / "descendant"))
+    return parent, int(wait_for(tmp_path / "descendant"))
+
+
+def test_an_interruption_ends_all_processes(tmp_path: Path) -> None:
+    parent, descendant = interrupted(tmp_path)
     parent.send_signal(signal.SIGINT)
     _, written = parent.communicate(timeout=30)
     assert b"KeyboardInterrupt" in written
     assert has_ended(descendant)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_participants_end_with_a_benchmark_that_is_killed(tmp_path: Path) -> None:
+    parent, descendant = interrupted(tmp_path)
+    participant = int(Path(f"/proc/{descendant}/stat").read_text().rpartition(")")[2].split()[1])
+    parent.kill()
+    parent.communicate(timeout=30)
+    try:
+        assert has_ended(participant)
+    finally:
+        os.kill(descendant, signal.SIGKILL)

@@ -52,10 +52,14 @@ def command(
     """
     wanted_shape = input_shape(shape)
 
+    from loopwright.cli.console import output_console
+    from loopwright.cli.progress import progress_on
     from loopwright.compiling import Tuning, write_network
 
-    tuning = Tuning(tune, store)
-    written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
+    with progress_on(output_console(stderr=True)) as progress:
+        progress.stage("Compile")
+        tuning = Tuning(tune, store, progress.advance)
+        written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
     for line in _lines(written):
         typer.echo(line)
 
