@@ -16,7 +16,7 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
 from loopwright.measurement.timer import Call, Measurement, Protocol, measure
-from loopwright.measurement.workload import cold_call
+from loopwright.measurement.workload import WeightCopies, cold_call
 from loopwright.targets.target import Target
 
 
@@ -70,10 +70,11 @@ def tune_schedules(
     does not compile or gives other numbers.
     """
     chosen: list[tuple[CpuSchedule, Call]] = []
+    copies = WeightCopies()
     for schedule, kernel, compiled in _built_within(form, n, epilogue, target, candidates, budget_s):
         if agreement is not None:
             _check(agreement, kernel, compiled, schedule)
-        chosen.append((schedule, cold_call(kernel, compiled, protocol)))
+        chosen.append((schedule, cold_call(kernel, compiled, protocol, copies)))
     return _fastest([schedule for schedule, _ in chosen], measure([call for _, call in chosen], protocol))
 
 

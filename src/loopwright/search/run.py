@@ -25,6 +25,7 @@ from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.search.strategies.random import Accepted, search
 from loopwright.search.timing import OperatorLatencies
+from loopwright.search.tuning import protocol_for
 from loopwright.store import Store
 from loopwright.targets.target import Target
 
@@ -89,7 +90,7 @@ def run_search(
         accepted = search(
             space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance
         )
-    latencies = OperatorLatencies(network.input_shape[0], target, store, Protocol())
+    latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
     timed = _timed(space, accepted, latencies, settings.shortlist, stages)
     funnel.passed("timed", len(timed))
     unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.network_kernels import ScheduleChoice
 from loopwright.measurement.timer import Protocol
 from loopwright.models.network import Network
@@ -29,6 +30,14 @@ class Tuning:
     advance: Callable[[], None] | None = field(default=None, compare=False)
 
 
+def protocol_for(network: Network) -> Protocol:
+    """How operators of the network are timed: with copies of their weights that span as much memory as the weights of
+    the whole network, in powers of two, so that they come from where they will come from in the network."""
+    weights = FLOAT_BYTES * sum(layer.parameters for layer in network.layers)
+    usual = Protocol()
+    return replace(usual, cold_bytes=max(usual.cold_bytes, 1 << max(weights - 1, 0).bit_length()))
+
+
 @contextmanager
 def tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
     """Gives schedules by operator, timed when they are first asked for; None without tuning, or for a machine that
@@ -38,4 +47,4 @@ def tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[Schedule
         return
     with Store.open(tuning.store or default_path()) as store:
         images = (network.input_shape or (1,))[0]
-        yield OperatorLatencies(images, target, store, Protocol(), TRIED, tuning.advance).schedule
+        yield OperatorLatencies(images, target, store, protocol_for(network), TRIED, tuning.advance).schedule
