@@ -85,3 +85,10 @@ def test_the_suite_makes_nests_of_every_intensity_and_level() -> None:
     assert all(row.moves_much for row in rows if "depthwise" in row.sequence)
     assert not any(row.moves_much for row in rows if row.sequence == "identity" and "co=64, ci=64" in row.operator)
     assert {level_of(case.memory_bytes, target).name for case in cases} == {"L1", "L2", "beyond L2"}
+
+
+def test_the_sequence_decides_the_schedule_and_what_can_not_be_followed_is_told() -> None:
+    [row] = benchmark_operators([f"{SMALL[0]} | tile(oh: 2, ow: 2) -> prefetch(input, ci)"], cpu(), 1, lambda _: None)
+    assert row.figures is not None
+    assert " rows=2 columns=2" in row.figures.schedule
+    assert row.ignored == ("prefetch(input, ci): kernels fetch ahead vectors of weights only",)

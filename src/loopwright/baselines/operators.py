@@ -90,7 +90,7 @@ class OperatorFigures:
 @dataclass(frozen=True)
 class OperatorRow:
     """An operator and its figures; none where it could not be tuned, which ``reason`` tells. ``level`` is the cache
-    level that ``memory_bytes`` fit into."""
+    level that ``memory_bytes`` fit into; ``ignored`` says what of the sequence's schedule no kernel can follow."""
 
     operator: str
     sequence: str
@@ -99,6 +99,7 @@ class OperatorRow:
     level: str
     figures: OperatorFigures | None
     reason: str = ""
+    ignored: tuple[str, ...] = ()
 
     def gflops(self, measurement: Measurement) -> float:
         """Twice the operator's multiply-accumulates over the median."""
@@ -157,15 +158,17 @@ class _Bench:
     def row(self, case: Case) -> OperatorRow:
         level = level_of(case.memory_bytes, self._target).name
         known = (case.operator, case.sequence, case.nest.macs, case.memory_bytes, level)
+        wanted = given(case.nest)
         try:
-            return OperatorRow(*known, self._figures(case, self._copies[level]))
+            figures = self._figures(case, wanted, self._copies[level])
         except TuningError as error:
-            return OperatorRow(*known, None, str(error))
+            return OperatorRow(*known, None, str(error), wanted.ignored)
+        return OperatorRow(*known, figures, ignored=wanted.ignored)
 
-    def _figures(self, case: Case, copies: Probe) -> OperatorFigures:
+    def _figures(self, case: Case, wanted: Given, copies: Probe) -> OperatorFigures:
         form = operator_form(case.nest)
         start = perf_counter()
-        tuned = self._tuned(form, case.images, given(case.nest))
+        tuned = self._tuned(form, case.images, wanted)
         tuning_s = perf_counter() - start
         same = copy_probe(self._target, case.memory_bytes, times=1)
         calls = [*self._calls(form, case.images, tuned), self._peak.call, copies.call, same.call]

@@ -116,6 +116,9 @@ def _operators(model: str, hardware: Target, rounds: int, csv: Path | None) -> N
         rows = benchmark_operators(cases, hardware, rounds, lambda _: progress.advance())
     output_console().print(operator_table(rows))
     typer.echo(NOTE)
+    for row in rows:
+        for ignored in row.ignored:
+            typer.echo(f"not followed in {row.operator}: {ignored}")
     if csv is not None:
         write_csv(csv, operator_rows(rows))
         typer.echo(f"all figures: {csv}")
