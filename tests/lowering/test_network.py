@@ -137,6 +137,8 @@ def test_weights_are_those_of_the_given_module_not_of_the_trace():
         "bottleneck(co, 2, complete=project)",
         "group(co, ci, 4, complete=project)",
         "partition(ci, 4) -> on s0: drop()",
+        "group(co, ci, 16)",
+        "partition(co, 4) -> on s1: group(co, ci, 2)",
     ],
 )
 def test_transformed_network_equals_its_pytorch_module(sequence):

@@ -47,6 +47,11 @@ class FusedChain:
         return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
 
     @property
+    def without_scale(self) -> FusedChain:
+        """The chain whose source's weights have the scale in them."""
+        return replace(self, affine=Affine(np.ones_like(self.affine.scale), self.affine.shift))
+
+    @property
     def affine_arguments(self) -> tuple[np.ndarray, ...]:
         """Scale and shift, those of them that the epilogue names."""
         parts = ((self.epilogue.scale, self.affine.scale), (self.epilogue.shift, self.affine.shift))

@@ -15,6 +15,7 @@ from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel
+from loopwright.lowering.scaling import scaled
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.network import Network
@@ -26,7 +27,8 @@ Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None]
 
 @dataclass(frozen=True, eq=False)
 class BoundKernel:
-    """A convolution's kernel and its constant arguments: packed weights, then scale and shift where it has them."""
+    """A convolution's kernel and its constant arguments: packed weights, then scale and shift where it has them. The
+    scale is part of the weights where it can be."""
 
     kernel: Kernel
     constants: tuple[np.ndarray, ...]
@@ -52,6 +54,9 @@ class NetworkKernels:
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
+        folded = scaled(form, weights, fused.affine.scale)
+        if folded is not None:
+            fused, weights = fused.without_scale, folded
         kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer)))
         return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
