@@ -1,7 +1,8 @@
-"""What follows each convolution of a network and can be computed in the convolution's own kernel.
+"""What follows each convolution or linear layer of a network and can be computed in its own kernel.
 
 A chain conv2d -> bias -> batch norm -> residual addition -> ReLU, or any part of it in that order, becomes one
-`FusedChain` as long as each value is used by the next call alone. So does such a chain without a convolution.
+`FusedChain` as long as each value is used by the next call alone. So does such a chain after a linear layer, and one of
+images without a convolution.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class FusedChain:
-    """``relu?(source * scale + shift + residual?)``, whose value is that of the variable ``result``; the source is a
-    convolution's call, or the variable that a chain of elementwise calls starts from."""
+    """``relu?(source * scale + shift + residual?)``, whose value is that of the variable ``result``; the source is the
+    call of a convolution or linear layer, or the variable that a chain of elementwise calls starts from."""
 
     source: relax.Call | relax.Var
     result: relax.Var
@@ -61,7 +62,8 @@ class FusedChain:
 class Fusion:
     """Finds the chains in ``bindings``; a call belongs to at most one of them.
 
-    ``chains`` has them by the variable of their value: those of convolutions, and those that `begin` was asked for.
+    ``chains`` has them by the variable of their value: those of convolutions and linear layers, and those that `begin`
+    was asked for.
     """
 
     def __init__(self, bindings: Sequence[relax.VarBinding], constants: Constants, output: relax.Expr):
@@ -70,7 +72,7 @@ class Fusion:
         self._taken: set[relax.Var] = set()
         self.chains: dict[relax.Var, FusedChain] = {}
         for binding in bindings:
-            if is_convolution(binding.value, constants):
+            if is_convolution(binding.value, constants) or is_linear(binding.value, constants):
                 self._taken.add(binding.var)
                 self._extend(FusedChain(binding.value, binding.var, identity(static_shape(binding.var)[1])))
 
@@ -139,6 +141,15 @@ def is_convolution(expression: relax.Expr, constants: Constants) -> bool:
     return expression.attrs.data_layout == "NCHW" and str(expression.args[0].ty.dtype) == "float32"
 
 
+def is_linear(expression: relax.Expr, constants: Constants) -> bool:
+    """Whether it is a product of rows (N, C) and a known matrix (C, C') in float32."""
+    if operation_name(expression) != "relax.matmul" or expression.args[1] not in constants:
+        return False
+    rows, matrix = expression.args
+    two_axes = len(static_shape(rows)) == len(static_shape(matrix)) == 2
+    return two_axes and rows not in constants and str(rows.ty.dtype) == str(matrix.ty.dtype) == "float32"
+
+
 def is_image(var: relax.Var) -> bool:
     """Whether it is a tensor (N, C, H, W) in float32."""
     return len(static_shape(var)) == 4 and str(var.ty.dtype) == "float32"
@@ -159,7 +170,7 @@ def channel_affine(call: relax.Expr, x: relax.Var, constants: Constants) -> Affi
     left, right = call.args
     if left != x and operation == "relax.subtract":
         return None
-    values = _per_channel(right if left == x else left, static_shape(x)[1], constants)
+    values = _per_channel(right if left == x else left, static_shape(x), constants)
     if values is None:
         return None
     neutral = identity(len(values))
@@ -168,12 +179,12 @@ def channel_affine(call: relax.Expr, x: relax.Var, constants: Constants) -> Affi
     return Affine(neutral.scale, values if operation == "relax.add" else -values)
 
 
-def _per_channel(expression: relax.Expr, channels: int, constants: Constants) -> np.ndarray | None:
-    """A known (1, C, 1, 1) or (C, 1, 1) as (C,)."""
+def _per_channel(expression: relax.Expr, shape: tuple[int, ...], constants: Constants) -> np.ndarray | None:
+    """What is known and the same along all axes of ``shape`` (N, C, ...) but that of the channels, as (C,)."""
     if expression not in constants:
         return None
-    value = constants.value(expression)
-    return value.reshape(channels) if value.shape[-3:] == (channels, 1, 1) and value.size == channels else None
+    value, alike = constants.value(expression), (shape[1], *(1 for _ in shape[2:]))
+    return value.reshape(shape[1]) if value.shape[-len(alike) :] == alike and value.size == shape[1] else None
 
 
 def _batch_norm(call: relax.Call, constants: Constants) -> Affine | None:

@@ -1,4 +1,4 @@
-"""Which kernel each convolution of a network runs, and with which weights."""
+"""Which kernel each convolution and linear layer of a network runs, and with which weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel
+from loopwright.lowering.layout import Blocks
 from loopwright.lowering.scaling import scaled
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.network import Network
 from loopwright.operators.conv2d import Conv2d
+from loopwright.operators.linear import Linear
 from loopwright.targets.target import Target
 
-Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None]
+Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None, Blocks]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +56,36 @@ class NetworkKernels:
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
+        lanes = self.target.vector_lanes
+        n, schedule = static_shape(fused.result)[0], self._schedules.get(layer)
+        return self._bound(fused, form, weights, n, schedule, Blocks(lanes, lanes))
+
+    def bind_linear(self, fused: FusedChain, matrix: np.ndarray) -> BoundKernel:
+        """The kernel of a linear layer and what follows it, over one image of all rows as columns, whose channels lie
+        side by side; ``matrix`` is (ci, co)."""
+        (rows, ci), (_, co) = static_shape(fused.source.args[0]), matrix.shape
+        form = operator_form(Linear(1, co, ci, rows).nest())
+        return self._bound(fused, form, _gathered(form, matrix.T), 1, None, Blocks(ci, co))
+
+    def _bound(
+        self,
+        fused: FusedChain,
+        form: OperatorForm,
+        weights: list[np.ndarray],
+        n: int,
+        schedule: CpuSchedule | None,
+        blocks: Blocks,
+    ) -> BoundKernel:
         folded = scaled(form, weights, fused.affine.scale)
         if folded is not None:
             fused, weights = fused.without_scale, folded
-        kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer)))
+        kernel = self._kernel((form, n, fused.epilogue, schedule, blocks))
         return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
     def _kernel(self, key: Key) -> Kernel:
         if key not in self._kernels:
-            form, n, epilogue, schedule = key
-            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule)
+            form, n, epilogue, schedule, blocks = key
+            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule, blocks)
         return self._kernels[key]
 
 

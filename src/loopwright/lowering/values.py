@@ -81,6 +81,10 @@ class Values:
             self._blocked[var] = self.emit(relax.op.permute_dims(self.emit(split), [0, 1, 3, 4, 2]))
         return self._blocked[var]
 
+    def rows(self, var: relax.Var) -> relax.Var:
+        """A value (N, C) as one image of N columns whose channels lie side by side, (1, 1, 1, N, C)."""
+        return self.emit(relax.op.reshape(self.plain(var), (1, 1, 1, *static_shape(var))))
+
     def plain(self, expression: relax.Expr) -> relax.Expr:
         """The expression over the new function's variables, every tensor as the original has it."""
         if isinstance(expression, relax.Var):
