@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 from tvm import relax
@@ -31,7 +32,7 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class FusedChain:
-    """``relu?(source * scale + shift + residual?)``, whose value is that of the variable ``result``; the source is the
+    """``min?(relu?(source * scale + shift + residual?), at_most)``, whose value is that of the variable ``result``; the source is the
     call of a convolution or linear layer, or the variable that a chain of elementwise calls starts from."""
 
     source: relax.Call | relax.Var
@@ -39,13 +40,14 @@ class FusedChain:
     affine: Affine
     residual: relax.Var | None = None
     relu: bool = False
+    at_most: float | None = None
 
     @property
     def epilogue(self) -> Epilogue:
         scale, shift = bool((self.affine.scale != 1).any()), bool((self.affine.shift != 0).any())
         # TVM takes a function of one tensor and no other argument for a possible reshape, and stops at ours
         shift = shift or not isinstance(self.source, relax.Call)
-        return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
+        return Epilogue(scale, shift, self.residual is not None, self.relu, self.at_most)
 
     @property
     def without_scale(self) -> FusedChain:
@@ -112,8 +114,9 @@ class Fusion:
         return users[0] if len(users) == 1 else None
 
     def _absorb(self, fused: FusedChain, user: relax.VarBinding) -> FusedChain | None:
-        if operation_name(user.value) == "relax.nn.relu":
-            return replace(fused, result=user.var, relu=True)
+        bound = rectified(user.value)
+        if bound is not None:
+            return replace(fused, result=user.var, relu=True, at_most=None if bound == inf else bound)
         if fused.residual is not None:
             return None
         affine = channel_affine(user.value, fused.result, self._constants)
@@ -132,6 +135,16 @@ class Fusion:
             return None
         self._taken.add(pick.var)
         return pick.var
+
+
+def rectified(call: relax.Expr) -> float | None:
+    """The bound of an activation that is ``min(max(x, 0), bound)``, infinite for ReLU; None for all others."""
+    if operation_name(call) == "relax.nn.relu":
+        return inf
+    if operation_name(call) != "relax.clip":
+        return None
+    low, high = (float(getattr(arg, "value", arg)) for arg in call.args[1:])
+    return high if low == 0 else None
 
 
 def is_convolution(expression: relax.Expr, constants: Constants) -> bool:

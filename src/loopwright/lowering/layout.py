@@ -13,8 +13,8 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The most channels that lie side by side in a kernel's input and output. With 1 an image is stored as (N, C, H, W),
-    with all of its channels as (N, H, W, C)."""
+    """The most channels that lie side by side in a kernel's input and output. With 1 an image is stored as
+    (N, C, H, W), with all of its channels as (N, H, W, C)."""
 
     input: int
     output: int
