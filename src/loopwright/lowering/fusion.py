@@ -32,8 +32,9 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class FusedChain:
-    """``min?(relu?(source * scale + shift + residual?), at_most)``, whose value is that of the variable ``result``; the source is the
-    call of a convolution or linear layer, or the variable that a chain of elementwise calls starts from."""
+    """``min?(relu?(source * scale + shift + residual?), at_most)``, whose value is that of the variable ``result``; the
+    source is the call of a convolution or linear layer, or the variable that a chain of elementwise calls starts from.
+    """
 
     source: relax.Call | relax.Var
     result: relax.Var
