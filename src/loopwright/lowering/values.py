@@ -13,6 +13,7 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.functions import Functions
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.pointwise import build_pointwise
+from loopwright.lowering.pooling import Pooling, build_pooling
 from loopwright.targets.target import Target
 
 PARTS_AT_MOST = 8
@@ -61,6 +62,14 @@ class Values:
         given = [*map(self.blocked, parts), *arguments]
         stored = blocked_shape(n, (whole, *size), self._target.vector_lanes)
         return self._functions.call("pointwise", key, lambda: build_pointwise(*key, self._target), given, stored)
+
+    def pooled(self, var: relax.Var, pooling: Pooling) -> relax.Var:
+        """What a pooling makes of the value, in blocked layout."""
+        n, channels = static_shape(var)[:2]
+        key = (pooling, n, channels)
+        shape = blocked_shape(n, (channels, *pooling.counts), self._target.vector_lanes)
+        given = [self.blocked(var), relax.const(np.full(shape[-1:], pooling.neutral, "float32"))]
+        return self._functions.call("pooling", key, lambda: build_pooling(*key, self._target), given, shape)
 
     def block(self, expression: relax.Expr) -> int:
         """How many channels of an (N, C, H, W) value lie side by side in blocked layout."""
