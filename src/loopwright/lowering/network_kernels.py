@@ -49,16 +49,17 @@ class NetworkKernels:
         self._schedules = {network.transformable_layer(layer).name: schedule for layer, schedule in schedules.items()}
         self._kernels: dict[Key, Kernel] = {}
 
-    def bind(self, fused: FusedChain, weight: np.ndarray) -> BoundKernel:
-        """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw)."""
+    def bind(self, fused: FusedChain, weight: np.ndarray, input_block: int) -> BoundKernel:
+        """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw).
+        ``input_block`` channels of its input lie side by side."""
         layer = self._layers.get(fused.source.args[1].name, "")
         module = self._module.get_submodule(layer) if layer else None
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
-        lanes = self.target.vector_lanes
         n, schedule = static_shape(fused.result)[0], self._schedules.get(layer)
-        return self._bound(fused, form, weights, n, schedule, Blocks(lanes, lanes))
+        blocks = Blocks(input_block, self.target.vector_lanes)
+        return self._bound(fused, form, weights, n, schedule, blocks)
 
     def bind_linear(self, fused: FusedChain, matrix: np.ndarray) -> BoundKernel:
         """The kernel of a linear layer and what follows it, over one image of all rows as columns, whose channels lie

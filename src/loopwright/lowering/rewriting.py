@@ -81,8 +81,9 @@ class Rewriting:
         return self._values.emit(relax.op.reshape(result, (count, channels)))
 
     def _convolution(self, fused: FusedChain) -> relax.Var:
-        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]))
-        arguments = [self._values.blocked(fused.source.args[0]), *map(relax.const, bound.constants)]
+        x, weight = self._values.image(fused.source.args[0]), self._constants.value(fused.source.args[1])
+        bound = self._kernels.bind(fused, weight, input_block=static_shape(x)[-1])
+        arguments = [x, *map(relax.const, bound.constants)]
         n, *shape = static_shape(fused.result)
         stored, kernel = blocked_shape(n, tuple(shape), self._lanes), bound.kernel
         arguments += self._residual(fused)

@@ -16,6 +16,9 @@ from loopwright.lowering.pointwise import build_pointwise
 from loopwright.lowering.pooling import Pooling, build_pooling
 from loopwright.targets.target import Target
 
+FEW_CHANNELS = 3
+"""Images of at most so many channels, those that a network begins with, are not blocked for a convolution."""
+
 PARTS_AT_MOST = 8
 """Concatenations within a concatenation are made whole above this many parts, each of which is code to compile."""
 
@@ -89,6 +92,13 @@ class Values:
             split = relax.op.reshape(self.plain(var), (n, channels // block, block, rows, columns))
             self._blocked[var] = self.emit(relax.op.permute_dims(self.emit(split), [0, 1, 3, 4, 2]))
         return self._blocked[var]
+
+    def image(self, var: relax.Var) -> relax.Expr:
+        """The value as a convolution reads it: in blocked layout, but (N, C, H, W, 1) where it is not blocked yet and
+        has so few channels that blocking them would gain nothing."""
+        if static_shape(var)[1] > FEW_CHANNELS or self.is_blocked(var):
+            return self.blocked(var)
+        return self.emit(relax.op.reshape(self.plain(var), (*static_shape(var), 1)))
 
     def rows(self, var: relax.Var) -> relax.Var:
         """A value (N, C) as one image of N columns whose channels lie side by side, (1, 1, 1, N, C)."""
