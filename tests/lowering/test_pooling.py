@@ -53,3 +53,28 @@ def test_any_channels_and_sizes(channels, size):
     torch.manual_seed(0)
     pools = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 1, 1), nn.AdaptiveAvgPool2d(1))
     assert_agrees(nn.Sequential(nn.Conv2d(3, channels, 1), *pools).eval(), torch.randn(1, 3, *size))
+
+
+MEANS = {
+    "rows and columns": lambda x: x.mean((2, 3)),
+    "counted from the end": lambda x: x.mean((-1, -2), keepdim=True),
+    "then an activation": lambda x: torch.tanh(x.mean((2, 3))),
+    "then a sum": lambda x: x.mean((2, 3)) + x.mean((2, 3)).mean(1, keepdim=True),
+    "channels": lambda x: x.mean(1),
+    "columns": lambda x: x.mean(3),
+    "everything": lambda x: x.mean((1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("follow", MEANS.values(), ids=MEANS)
+def test_means_equal_pytorch(follow):
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 24, 1)
+
+        def forward(self, x):
+            return follow(self.conv(x))
+
+    torch.manual_seed(0)
+    assert_agrees(Mean().eval(), torch.randn(2, 3, 5, 6))

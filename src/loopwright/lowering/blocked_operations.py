@@ -108,7 +108,7 @@ def _adaptive_pool(call: relax.Call, values: Values) -> relax.Expr | None:
 
 def _global_mean(call: relax.Call, values: Values) -> relax.Expr | None:
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
-    if axes != [2, 3] or not call.attrs.keepdims:
+    if axes != [2, 3]:
         return None
     rows, columns = map(Windows.whole, static_shape(call.args[0])[2:])
     return values.pooled(call.args[0], Pooling(rows, columns, mean=True))

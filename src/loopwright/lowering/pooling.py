@@ -21,7 +21,7 @@ from loopwright.targets.target import Target
 
 Place = tuple[Expression, ...]
 
-PARALLEL_READS = 1 << 15
+PARALLEL_READS = 1 << 17
 """Below this many elements read, starting the threads costs more than they save."""
 
 

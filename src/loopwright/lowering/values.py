@@ -24,7 +24,10 @@ PARTS_AT_MOST = 8
 
 
 class Values:
-    """Maps the variables of the original function to those of the new one, in the layouts that were asked for."""
+    """Maps the variables of the original function to those of the new one, in the layouts that were asked for.
+
+    A value (N, C) in blocked layout is one of single rows and columns.
+    """
 
     def __init__(self, builder: relax.BlockBuilder, constants: Constants, functions: Functions, target: Target):
         self._builder = builder
@@ -127,6 +130,6 @@ class Values:
 
     def _unpacked(self, var: relax.Var) -> relax.Expr:
         merged = self.blocked(var)
-        if static_shape(var)[2:] != (1, 1):
+        if static_shape(var)[2:] not in ((1, 1), ()):
             merged = self.emit(relax.op.permute_dims(merged, [0, 1, 4, 2, 3]))
         return self.emit(relax.op.reshape(merged, static_shape(var)))
