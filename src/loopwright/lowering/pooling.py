@@ -87,10 +87,12 @@ class Pooling:
         """One element more."""
         return held + value if self.mean else tirx.max(held, value)
 
-    def share(self, row: Expression, column: Expression) -> Expression:
-        """What a mean multiplies the sum of a window with."""
+    def finished(self, held: Expression, row: Expression, column: Expression, lanes: int) -> Expression:
+        """The result of the window in ``row`` and ``column``, all of whose elements are combined in ``held``."""
+        if not self.mean:
+            return held
         counted = self._counted(self.rows, row) * self._counted(self.columns, column)
-        return tirx.const(1.0, "float32") / tirx.Cast("float32", counted)
+        return held * splat(tirx.const(1.0, "float32") / tirx.Cast("float32", counted), lanes)
 
     def _counted(self, windows: Windows, number: Expression) -> Expression:
         first, stop = windows.inside(number)
@@ -125,13 +127,12 @@ def _run(pooling: Pooling, x: Any, neutral: Any, out: Any, row: Place, columns: 
     def result(number: Expression) -> tirx.Stmt:
         column = number + columns.start
         kept = tirx.decl_buffer((1, lanes), "float32", "kept")
-        share = splat(pooling.share(row[-1], columns.start), lanes)
         return sequence(
             [
                 tirx.AllocBuffer(kept),
                 _store(kept, (0,), _load(neutral, ())),
                 _accumulated(pooling, x, kept, (*row, column), range(left, right)),
-                _store(out, (*row, column), _load(kept, (0,)) * share if pooling.mean else _load(kept, (0,))),
+                _store(out, (*row, column), pooling.finished(_load(kept, (0,)), row[-1], columns.start, lanes)),
             ]
         )
 
