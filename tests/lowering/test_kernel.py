@@ -82,7 +82,7 @@ def run(
     expected = expected * scale[:, None, None] if epilogue.scale else expected
     expected = expected + shift[:, None, None] if epilogue.shift else expected
     expected = expected + residual if epilogue.residual else expected
-    return from_blocked(stored.numpy()), np.maximum(expected, 0) if epilogue.relu else expected
+    return from_blocked(stored.numpy()), np.clip(expected, *epilogue.bounds)
 
 
 def assert_equal(form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None) -> None:
@@ -100,9 +100,9 @@ def test_batch_and_epilogue(name: str) -> None:
     assert_equal(FORMS[name], 2, Epilogue(scale=True, shift=True, residual=True, relu=True))
 
 
-@pytest.mark.parametrize("part", ["scale", "shift", "residual", "relu"])
+@pytest.mark.parametrize("part", ["scale", "shift", "residual", "relu", "at_most"])
 def test_each_part_of_the_epilogue(part: str) -> None:
-    assert_equal(FORMS["dense"], 1, Epilogue(**{part: True}))
+    assert_equal(FORMS["dense"], 1, Epilogue(**{part: 1.0 if part == "at_most" else True}))
 
 
 SCHEDULES = (

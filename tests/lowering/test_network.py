@@ -137,6 +137,8 @@ def test_weights_are_those_of_the_given_module_not_of_the_trace():
         "bottleneck(co, 2, complete=project)",
         "group(co, ci, 4, complete=project)",
         "partition(ci, 4) -> on s0: drop()",
+        "group(co, ci, 16)",
+        "partition(co, 4) -> on s1: group(co, ci, 2)",
     ],
 )
 def test_transformed_network_equals_its_pytorch_module(sequence):
@@ -182,3 +184,23 @@ def test_resnet34_equals_pytorch_with_nothing_left_to_tvm():
     compiled = compile_network(traced(module, source.input_shape), module, cpu())
     assert compiled.notes == ()
     assert_agrees(compiled, module, images(source.input_shape))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 17])
+def test_first_convolutions_of_any_number_of_channels(channels):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.deep = (
+                nn.Conv2d(channels, 8, 5, 2, 2),
+                nn.Conv2d(channels, channels, 3, 2, 1, groups=channels),
+            )
+
+        def forward(self, x):
+            return torch.cat([self.wide(x), self.deep(x), functional.max_pool2d(x, 2)], 1)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = Twice().eval()
+    shape = (2, channels, 10, 12)
+    assert_agrees(compile_network(traced(module, shape), module, cpu()), module, images(shape))

@@ -11,6 +11,7 @@ from tvm import relax
 
 from loopwright.lowering.constants import operation_name, static_shape
 from loopwright.lowering.fusion import is_image
+from loopwright.lowering.pooling import Pooling, Windows
 from loopwright.lowering.values import Values
 
 UNARY = frozenset(
@@ -21,7 +22,6 @@ UNARY = frozenset(
     )
 )
 BINARY = frozenset(f"relax.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum"))
-POOLS = frozenset(f"relax.nn.{name}" for name in ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"))
 
 
 def blocked_call(call: relax.Expr, values: Values) -> relax.Expr | None:
@@ -35,11 +35,7 @@ def blocked_call(call: relax.Expr, values: Values) -> relax.Expr | None:
 def _handler(operation: str) -> Callable[[relax.Call, Values], relax.Expr | None] | None:
     if operation in UNARY:
         return _unary
-    if operation in POOLS:
-        return _pool
-    if operation in BINARY:
-        return _binary
-    return _mean if operation == "relax.mean" else None
+    return _binary if operation in BINARY else _REDUCTIONS.get(operation)
 
 
 def _tensors(call: relax.Call) -> list[relax.Expr]:
@@ -71,22 +67,59 @@ def _operand(arg: relax.Expr, x: relax.Var, values: Values) -> relax.Expr | None
     return values.blocked(arg) if same_channels and isinstance(arg, relax.Var) else None
 
 
-def _pool(call: relax.Call, values: Values) -> relax.Expr:
-    x = values.blocked(call.args[0])
-    layout = f"NCHW{values.block(call.args[0])}c"
-    attrs = call.attrs
-    if operation_name(call) == "relax.nn.adaptive_avg_pool2d":
-        return relax.op.nn.adaptive_avg_pool2d(x, attrs.output_size, layout=layout)
-    pool = relax.op.nn.max_pool2d if operation_name(call) == "relax.nn.max_pool2d" else relax.op.nn.avg_pool2d
-    shape = (attrs.pool_size, attrs.strides, attrs.padding, attrs.dilation)
-    return pool(x, *shape, attrs.ceil_mode, attrs.count_include_pad, layout=layout)
+def _max_pool(call: relax.Call, values: Values) -> relax.Expr:
+    return values.pooled(call.args[0], _windowed(call, mean=False))
 
 
-def _mean(call: relax.Call, values: Values) -> relax.Expr | None:
+def _mean_pool(call: relax.Call, values: Values) -> relax.Expr:
+    return values.pooled(call.args[0], _windowed(call, mean=True))
+
+
+def _windowed(call: relax.Call, *, mean: bool) -> Pooling:
+    """The pooling of a call whose windows are given by their size, stride, padding and dilation."""
+    attrs, sizes, counts = call.attrs, static_shape(call.args[0])[2:], static_shape(call)[2:]
+    rows, columns = (
+        Windows(
+            sizes[axis],
+            counts[axis],
+            int(attrs.pool_size[axis]),
+            stride=int(attrs.strides[axis]),
+            before=int(attrs.padding[axis]),
+            after=int(attrs.padding[axis + 2]),
+            dilation=int(attrs.dilation[axis]),
+        )
+        for axis in (0, 1)
+    )
+    return Pooling(rows, columns, mean, counts_padding=bool(attrs.count_include_pad))
+
+
+def _adaptive_pool(call: relax.Call, values: Values) -> relax.Expr | None:
+    """Windows of equal size; others are left to TVM, in blocked layout too."""
+    sizes, counts = static_shape(call.args[0])[2:], static_shape(call)[2:]
+    if any(size % count for size, count in zip(sizes, counts, strict=True)):
+        layout = f"NCHW{values.block(call.args[0])}c"
+        return relax.op.nn.adaptive_avg_pool2d(values.blocked(call.args[0]), call.attrs.output_size, layout=layout)
+    extents = [size // count for size, count in zip(sizes, counts, strict=True)]
+    rows, columns = (
+        Windows(size, count, extent, stride=extent) for size, count, extent in zip(sizes, counts, extents, strict=True)
+    )
+    return values.pooled(call.args[0], Pooling(rows, columns, mean=True))
+
+
+def _global_mean(call: relax.Call, values: Values) -> relax.Expr | None:
     axes = sorted(int(axis) % 4 for axis in call.attrs.axis or ())
-    if axes != [2, 3] or not call.attrs.keepdims:
+    if axes != [2, 3]:
         return None
-    return relax.op.mean(values.blocked(call.args[0]), [2, 3], keepdims=True)
+    rows, columns = map(Windows.whole, static_shape(call.args[0])[2:])
+    return values.pooled(call.args[0], Pooling(rows, columns, mean=True))
+
+
+_REDUCTIONS: dict[str, Callable[[relax.Call, Values], relax.Expr | None]] = {
+    "relax.nn.max_pool2d": _max_pool,
+    "relax.nn.avg_pool2d": _mean_pool,
+    "relax.nn.adaptive_avg_pool2d": _adaptive_pool,
+    "relax.mean": _global_mean,
+}
 
 
 def concatenated(call: relax.Expr, values: Values) -> list[relax.Var] | None:

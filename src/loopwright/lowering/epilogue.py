@@ -1,24 +1,33 @@
-"""What follows a convolution in the same kernel: ``relu?(value * scale + shift + residual?)``, each part optional."""
+"""What follows a convolution in the same kernel: ``min?(relu?(value * scale + shift + residual?), at_most)``, each part
+optional."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from tvm import tirx
 
 from loopwright.lowering.layout import Shape, blocked_shape
-from loopwright.lowering.tir import Expression, ramp, zero
+from loopwright.lowering.tir import Expression, ramp, splat, zero
 
 
 @dataclass(frozen=True)
 class Epilogue:
-    """Which parts take place; ``scale`` and ``shift`` are one value an output channel."""
+    """Which parts take place; ``scale`` and ``shift`` are one value an output channel, ``at_most`` the largest result
+    (6 for ReLU6)."""
 
     scale: bool = False
     shift: bool = False
     residual: bool = False
     relu: bool = False
+    at_most: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that it lets through."""
+        return 0.0 if self.relu else -inf, inf if self.at_most is None else self.at_most
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,13 @@ class EpilogueBuffers:
             result = result + tirx.BufferLoad(self.shift, [channel])
         if self.epilogue.residual:
             result = result + tirx.BufferLoad(self.residual, [image, block, row, column, ramp(lane, lanes)])
-        return tirx.max(result, zero(lanes)) if self.epilogue.relu else result
+        return self._bounded(result, lanes)
+
+    def _bounded(self, result: Expression, lanes: int) -> Expression:
+        result = tirx.max(result, zero(lanes)) if self.epilogue.relu else result
+        if self.epilogue.at_most is None:
+            return result
+        return tirx.min(result, splat(tirx.const(self.epilogue.at_most, "float32"), lanes))
 
 
 def epilogue_buffers(epilogue: Epilogue, n: int, output_shape: Shape, lanes: int) -> EpilogueBuffers:

@@ -1,7 +1,8 @@
-"""What follows each convolution of a network and can be computed in the convolution's own kernel.
+"""What follows each convolution or linear layer of a network and can be computed in its own kernel.
 
 A chain conv2d -> bias -> batch norm -> residual addition -> ReLU, or any part of it in that order, becomes one
-`FusedChain` as long as each value is used by the next call alone. So does such a chain without a convolution.
+`FusedChain` as long as each value is used by the next call alone. So does such a chain after a linear layer, and one of
+images without a convolution.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 from tvm import relax
@@ -30,21 +32,28 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class FusedChain:
-    """``relu?(source * scale + shift + residual?)``, whose value is that of the variable ``result``; the source is a
-    convolution's call, or the variable that a chain of elementwise calls starts from."""
+    """``min?(relu?(source * scale + shift + residual?), at_most)``, whose value is that of the variable ``result``; the
+    source is the call of a convolution or linear layer, or the variable that a chain of elementwise calls starts from.
+    """
 
     source: relax.Call | relax.Var
     result: relax.Var
     affine: Affine
     residual: relax.Var | None = None
     relu: bool = False
+    at_most: float | None = None
 
     @property
     def epilogue(self) -> Epilogue:
         scale, shift = bool((self.affine.scale != 1).any()), bool((self.affine.shift != 0).any())
         # TVM takes a function of one tensor and no other argument for a possible reshape, and stops at ours
         shift = shift or not isinstance(self.source, relax.Call)
-        return Epilogue(scale=scale, shift=shift, residual=self.residual is not None, relu=self.relu)
+        return Epilogue(scale, shift, self.residual is not None, self.relu, self.at_most)
+
+    @property
+    def without_scale(self) -> FusedChain:
+        """The chain whose source's weights have the scale in them."""
+        return replace(self, affine=Affine(np.ones_like(self.affine.scale), self.affine.shift))
 
     @property
     def affine_arguments(self) -> tuple[np.ndarray, ...]:
@@ -56,7 +65,8 @@ class FusedChain:
 class Fusion:
     """Finds the chains in ``bindings``; a call belongs to at most one of them.
 
-    ``chains`` has them by the variable of their value: those of convolutions, and those that `begin` was asked for.
+    ``chains`` has them by the variable of their value: those of convolutions and linear layers, and those that `begin`
+    was asked for.
     """
 
     def __init__(self, bindings: Sequence[relax.VarBinding], constants: Constants, output: relax.Expr):
@@ -65,7 +75,7 @@ class Fusion:
         self._taken: set[relax.Var] = set()
         self.chains: dict[relax.Var, FusedChain] = {}
         for binding in bindings:
-            if is_convolution(binding.value, constants):
+            if is_convolution(binding.value, constants) or is_linear(binding.value, constants):
                 self._taken.add(binding.var)
                 self._extend(FusedChain(binding.value, binding.var, identity(static_shape(binding.var)[1])))
 
@@ -105,8 +115,9 @@ class Fusion:
         return users[0] if len(users) == 1 else None
 
     def _absorb(self, fused: FusedChain, user: relax.VarBinding) -> FusedChain | None:
-        if operation_name(user.value) == "relax.nn.relu":
-            return replace(fused, result=user.var, relu=True)
+        bound = rectified(user.value)
+        if bound is not None:
+            return replace(fused, result=user.var, relu=True, at_most=None if bound == inf else bound)
         if fused.residual is not None:
             return None
         affine = channel_affine(user.value, fused.result, self._constants)
@@ -127,11 +138,30 @@ class Fusion:
         return pick.var
 
 
+def rectified(call: relax.Expr) -> float | None:
+    """The bound of an activation that is ``min(max(x, 0), bound)``, infinite for ReLU; None for all others."""
+    if operation_name(call) == "relax.nn.relu":
+        return inf
+    if operation_name(call) != "relax.clip":
+        return None
+    low, high = (float(getattr(arg, "value", arg)) for arg in call.args[1:])
+    return high if low == 0 else None
+
+
 def is_convolution(expression: relax.Expr, constants: Constants) -> bool:
     """Whether it is a two-dimensional convolution of NCHW images in float32 with a known weight."""
     if operation_name(expression) != "relax.nn.conv2d" or expression.args[1] not in constants:
         return False
     return expression.attrs.data_layout == "NCHW" and str(expression.args[0].ty.dtype) == "float32"
+
+
+def is_linear(expression: relax.Expr, constants: Constants) -> bool:
+    """Whether it is a product of rows (N, C) and a known matrix (C, C') in float32."""
+    if operation_name(expression) != "relax.matmul" or expression.args[1] not in constants:
+        return False
+    rows, matrix = expression.args
+    two_axes = len(static_shape(rows)) == len(static_shape(matrix)) == 2
+    return two_axes and rows not in constants and str(rows.ty.dtype) == str(matrix.ty.dtype) == "float32"
 
 
 def is_image(var: relax.Var) -> bool:
@@ -154,7 +184,7 @@ def channel_affine(call: relax.Expr, x: relax.Var, constants: Constants) -> Affi
     left, right = call.args
     if left != x and operation == "relax.subtract":
         return None
-    values = _per_channel(right if left == x else left, static_shape(x)[1], constants)
+    values = _per_channel(right if left == x else left, static_shape(x), constants)
     if values is None:
         return None
     neutral = identity(len(values))
@@ -163,12 +193,12 @@ def channel_affine(call: relax.Expr, x: relax.Var, constants: Constants) -> Affi
     return Affine(neutral.scale, values if operation == "relax.add" else -values)
 
 
-def _per_channel(expression: relax.Expr, channels: int, constants: Constants) -> np.ndarray | None:
-    """A known (1, C, 1, 1) or (C, 1, 1) as (C,)."""
+def _per_channel(expression: relax.Expr, shape: tuple[int, ...], constants: Constants) -> np.ndarray | None:
+    """What is known and the same along all axes of ``shape`` (N, C, ...) but that of the channels, as (C,)."""
     if expression not in constants:
         return None
-    value = constants.value(expression)
-    return value.reshape(channels) if value.shape[-3:] == (channels, 1, 1) and value.size == channels else None
+    value, alike = constants.value(expression), (shape[1], *(1 for _ in shape[2:]))
+    return value.reshape(shape[1]) if value.shape[-len(alike) :] == alike and value.size == shape[1] else None
 
 
 def _batch_norm(call: relax.Call, constants: Constants) -> Affine | None:

@@ -18,7 +18,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.axes import as_image
 from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
-from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.layout import Blocks, blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -26,7 +26,7 @@ from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
 from loopwright.targets.target import Target
 
-__all__ = ["CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block", "schedules"]
+__all__ = ["Blocks", "CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block", "schedules"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,15 @@ class Kernel:
 
 
 def build_kernel(
-    form: OperatorForm, n: int, epilogue: Epilogue, target: Target, schedule: CpuSchedule | None = None
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    schedule: CpuSchedule | None = None,
+    blocks: Blocks | None = None,
 ) -> Kernel:
-    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest.
+    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest. Without
+    ``blocks`` at most a vector's lanes of channels lie side by side.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """
@@ -59,13 +65,15 @@ def build_kernel(
         raise ArgumentError(
             f"a kernel of two inputs takes one image, not {n}; run it once for each, or count them in h"
         )
-    stages = _stages(form, target, schedule)
-    lanes, read, written = target.vector_lanes, stages[0].form.input_shape, stages[-1].form.output_shape
-    x = tirx.decl_buffer(blocked_shape(n, read, lanes), "float32", "x")
-    out = tirx.decl_buffer(blocked_shape(n, written, lanes), "float32", "out")
+    lanes = target.vector_lanes
+    blocks = blocks or Blocks(lanes, lanes)
+    stages = _stages(form, target, schedule, blocks.input)
+    read, written = stages[0].form.input_shape, stages[-1].form.output_shape
+    x = tirx.decl_buffer(blocked_shape(n, read, blocks.input), "float32", "x")
+    out = tirx.decl_buffer(blocked_shape(n, written, blocks.output), "float32", "out")
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
     weights = [tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions)]
-    extra = epilogue_buffers(epilogue, n, written, lanes)
+    extra = epilogue_buffers(epilogue, n, written, blocks.output)
     parts = tuple(part for stage in stages for part in stage.parts)
     body = sequence(_chained(stages, n, x, weights, out, extra, lanes))
     primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
@@ -87,14 +95,15 @@ class _Stage:
     contractions: tuple[AnyContraction, ...]
 
 
-def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None) -> list[_Stage]:
-    """The stages of ``form``; ``schedule`` is the first one's."""
+def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None, input_block: int) -> list[_Stage]:
+    """The stages of ``form``; ``schedule`` and ``input_block`` are the first one's."""
     stages: list[_Stage] = []
     first = 0
     for own in form.stages:
         image, parts = as_image(own, first)
         chosen = schedule if schedule and not stages else variants(image, target)[0]
-        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, target.vector_lanes)))
+        block = target.vector_lanes if stages else input_block
+        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, block)))
         first += len(own.contractions)
     return stages
 

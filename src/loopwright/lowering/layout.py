@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from loopwright.ir.affine import Affine
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The most channels that lie side by side in a kernel's input and output. With 1 an image is stored as
+    (N, C, H, W), with all of its channels as (N, H, W, C)."""
+
+    input: int
+    output: int
 
 
 def channel_block(channels: int, lanes: int) -> int:

@@ -1,4 +1,5 @@
-"""The imported function -> the same function with every convolution, and what follows it, as one of our kernels.
+"""The imported function -> the same function with every convolution and linear layer, and what follows it, as one of
+our kernels.
 
 Activations stay in blocked layout from convolution to convolution.
 """
@@ -11,7 +12,7 @@ from tvm import relax
 from loopwright.lowering.blocked_operations import blocked_call, concatenated
 from loopwright.lowering.constants import Constants, operation_name, static_shape
 from loopwright.lowering.functions import Functions
-from loopwright.lowering.fusion import FusedChain, Fusion, variables
+from loopwright.lowering.fusion import FusedChain, Fusion, is_linear, variables
 from loopwright.lowering.layout import blocked_shape
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
@@ -54,7 +55,7 @@ class Rewriting:
         if fusion.is_inside(binding.var):
             return
         if binding.var in fusion.chains:
-            self._values.set_blocked(binding.var, self._chain(fusion.chains[binding.var]))
+            self._rewrite_chain(fusion.chains[binding.var])
         elif (parts := concatenated(binding.value, self._values)) is not None:
             self._values.set_parts(binding.var, parts)
         elif (blocked := blocked_call(binding.value, self._values)) is not None:
@@ -63,12 +64,27 @@ class Rewriting:
             self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
             self._note(binding)
 
-    def _chain(self, fused: FusedChain) -> relax.Var:
-        return self._convolution(fused) if isinstance(fused.source, relax.Call) else self._pointwise(fused)
+    def _rewrite_chain(self, fused: FusedChain) -> None:
+        if is_linear(fused.source, self._constants):
+            self._values.set_plain(fused.result, self._linear(fused))
+        else:
+            build = self._convolution if isinstance(fused.source, relax.Call) else self._pointwise
+            self._values.set_blocked(fused.result, build(fused))
+
+    def _linear(self, fused: FusedChain) -> relax.Var:
+        rows, matrix = fused.source.args
+        bound = self._kernels.bind_linear(fused, self._constants.value(matrix))
+        arguments = [self._values.rows(rows), *map(relax.const, bound.constants)]
+        arguments += [] if fused.residual is None else [self._values.rows(fused.residual)]
+        count, channels = static_shape(fused.result)
+        stored, kernel = (1, 1, 1, count, channels), bound.kernel
+        result = self._functions.call("linear", id(kernel), lambda: kernel.primfunc, arguments, stored)
+        return self._values.emit(relax.op.reshape(result, (count, channels)))
 
     def _convolution(self, fused: FusedChain) -> relax.Var:
-        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]))
-        arguments = [self._values.blocked(fused.source.args[0]), *map(relax.const, bound.constants)]
+        x, weight = self._values.image(fused.source.args[0]), self._constants.value(fused.source.args[1])
+        bound = self._kernels.bind(fused, weight, input_block=static_shape(x)[-1])
+        arguments = [x, *map(relax.const, bound.constants)]
         n, *shape = static_shape(fused.result)
         stored, kernel = blocked_shape(n, tuple(shape), self._lanes), bound.kernel
         arguments += self._residual(fused)

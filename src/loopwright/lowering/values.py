@@ -13,14 +13,21 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.functions import Functions
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.pointwise import build_pointwise
+from loopwright.lowering.pooling import Pooling, build_pooling
 from loopwright.targets.target import Target
+
+FEW_CHANNELS = 3
+"""Images of at most so many channels, those that a network begins with, are not blocked for a convolution."""
 
 PARTS_AT_MOST = 8
 """Concatenations within a concatenation are made whole above this many parts, each of which is code to compile."""
 
 
 class Values:
-    """Maps the variables of the original function to those of the new one, in the layouts that were asked for."""
+    """Maps the variables of the original function to those of the new one, in the layouts that were asked for.
+
+    A value (N, C) in blocked layout is one of single rows and columns.
+    """
 
     def __init__(self, builder: relax.BlockBuilder, constants: Constants, functions: Functions, target: Target):
         self._builder = builder
@@ -62,6 +69,14 @@ class Values:
         stored = blocked_shape(n, (whole, *size), self._target.vector_lanes)
         return self._functions.call("pointwise", key, lambda: build_pointwise(*key, self._target), given, stored)
 
+    def pooled(self, var: relax.Var, pooling: Pooling) -> relax.Var:
+        """What a pooling makes of the value, in blocked layout."""
+        n, channels = static_shape(var)[:2]
+        key = (pooling, n, channels)
+        shape = blocked_shape(n, (channels, *pooling.counts), self._target.vector_lanes)
+        given = [self.blocked(var), relax.const(np.full(shape[-1:], pooling.neutral, "float32"))]
+        return self._functions.call("pooling", key, lambda: build_pooling(*key, self._target), given, shape)
+
     def block(self, expression: relax.Expr) -> int:
         """How many channels of an (N, C, H, W) value lie side by side in blocked layout."""
         return self.channel_block(static_shape(expression)[1])
@@ -80,6 +95,17 @@ class Values:
             split = relax.op.reshape(self.plain(var), (n, channels // block, block, rows, columns))
             self._blocked[var] = self.emit(relax.op.permute_dims(self.emit(split), [0, 1, 3, 4, 2]))
         return self._blocked[var]
+
+    def image(self, var: relax.Var) -> relax.Expr:
+        """The value as a convolution reads it: in blocked layout, but (N, C, H, W, 1) where it is not blocked yet and
+        has so few channels that blocking them would gain nothing."""
+        if static_shape(var)[1] > FEW_CHANNELS or self.is_blocked(var):
+            return self.blocked(var)
+        return self.emit(relax.op.reshape(self.plain(var), (*static_shape(var), 1)))
+
+    def rows(self, var: relax.Var) -> relax.Var:
+        """A value (N, C) as one image of N columns whose channels lie side by side, (1, 1, 1, N, C)."""
+        return self.emit(relax.op.reshape(self.plain(var), (1, 1, 1, *static_shape(var))))
 
     def plain(self, expression: relax.Expr) -> relax.Expr:
         """The expression over the new function's variables, every tensor as the original has it."""
@@ -104,6 +130,6 @@ class Values:
 
     def _unpacked(self, var: relax.Var) -> relax.Expr:
         merged = self.blocked(var)
-        if static_shape(var)[2:] != (1, 1):
+        if static_shape(var)[2:] not in ((1, 1), ()):
             merged = self.emit(relax.op.permute_dims(merged, [0, 1, 4, 2, 3]))
         return self.emit(relax.op.reshape(merged, static_shape(var)))

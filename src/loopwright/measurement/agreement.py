@@ -47,7 +47,7 @@ class Agreement:
         scale = random.uniform(0.5, 1.5, channels).astype(np.float32) if epilogue.scale else None
         shift = random.standard_normal(channels, dtype=np.float32) if epilogue.shift else None
         residual = random.standard_normal(output.shape, dtype=np.float32) if epilogue.residual else None
-        expected = _finished(output, scale, shift, residual, relu=epilogue.relu)
+        expected = _finished(output, scale, shift, residual, epilogue.bounds)
         lanes = target.vector_lanes
         stored = None if residual is None else to_blocked(residual, lanes)
         extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
@@ -69,11 +69,10 @@ def _finished(
     scale: np.ndarray | None,
     shift: np.ndarray | None,
     residual: np.ndarray | None,
-    *,
-    relu: bool,
+    bounds: tuple[float, float],
 ) -> np.ndarray:
     """What the epilogue makes of a convolution's output."""
     output = output if scale is None else output * scale[:, None, None]
     output = output if shift is None else output + shift[:, None, None]
     output = output if residual is None else output + residual
-    return np.maximum(output, 0) if relu else output
+    return np.clip(output, *bounds)

@@ -19,8 +19,9 @@ from loopwright.search.space import Choice, SearchSpace
 from loopwright.store import Failure, Store, TimingKey
 from loopwright.targets.target import Target
 
-EPILOGUE = Epilogue(scale=True, shift=True, residual=False, relu=True)
-"""Operators are timed with the epilogue that most convolutions of a network have."""
+EPILOGUE = Epilogue(shift=True, relu=True)
+"""Operators are timed with the epilogue that most convolutions of a network have; batch norm's scale is part of the
+weights."""
 
 VARIANTS = 2
 """How many schedules are timed for an operator in a search: the best of two algorithms, or two register tiles."""

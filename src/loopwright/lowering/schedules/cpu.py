@@ -60,9 +60,10 @@ class PackedContraction:
 AnyContraction = PackedContraction | WinogradContraction
 
 
-def pack_contractions(form: OperatorForm, schedule: CpuSchedule, lanes: int) -> tuple[AnyContraction, ...]:
-    """Tiles for every contraction whose results go to different outputs."""
-    block = channel_block(form.input_shape[0], lanes)
+def pack_contractions(form: OperatorForm, schedule: CpuSchedule, block_at_most: int) -> tuple[AnyContraction, ...]:
+    """Tiles for every contraction whose results go to different outputs; at most ``block_at_most`` input channels lie
+    side by side."""
+    block = channel_block(form.input_shape[0], block_at_most)
     return tuple(_packed(form, contraction, schedule, block) for contraction in form.contractions)
 
 
