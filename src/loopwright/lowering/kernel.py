@@ -21,6 +21,7 @@ from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buf
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.given import Given
+from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
@@ -49,9 +50,17 @@ class Kernel:
 
 
 def build_kernel(
-    form: OperatorForm, n: int, epilogue: Epilogue, target: Target, schedule: CpuSchedule | None = None
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    schedule: CpuSchedule | None = None,
+    whole: int | None = None,
 ) -> Kernel:
     """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest.
+
+    With ``whole``, ``out`` has so many channels, in blocks as large as those of the form's output, and an int32
+    parameter before it says at which of these blocks the results start.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """
@@ -62,13 +71,15 @@ def build_kernel(
     stages = _stages(form, target, schedule)
     lanes, read, written = target.vector_lanes, stages[0].form.input_shape, stages[-1].form.output_shape
     x = tirx.decl_buffer(blocked_shape(n, read, lanes), "float32", "x")
-    out = tirx.decl_buffer(blocked_shape(n, written, lanes), "float32", "out")
+    out = tirx.decl_buffer(blocked_shape(n, (whole or written[0], *written[1:]), lanes), "float32", "out")
+    first_block = tirx.Var("first_block", "int32")
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
     weights = [tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions)]
     extra = epilogue_buffers(epilogue, n, written, lanes)
     parts = tuple(part for stage in stages for part in stage.parts)
-    body = sequence(_chained(stages, n, x, weights, out, extra, lanes))
-    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
+    result = Result(out, first_block if whole else None)
+    body = sequence(_chained(stages, n, x, weights, result, extra, lanes))
+    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, *([first_block] if whole else []), out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
@@ -104,7 +115,7 @@ def _chained(
     n: int,
     x: tirx.Buffer,
     weights: Sequence[tirx.Buffer],
-    out: tirx.Buffer,
+    out: Result,
     extra: EpilogueBuffers,
     lanes: int,
 ) -> list[tirx.Stmt]:
@@ -116,14 +127,14 @@ def _chained(
         last = stage is stages[-1]
         result, after = (out, extra) if last else _intermediate(stage.form, n, lanes)
         if not last:
-            statements.append(tirx.AllocBuffer(result))
+            statements.append(tirx.AllocBuffer(result.buffer))
         kernel = CpuKernel(stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule)
         statements += kernel.statements()
-        x = result
+        x = result.buffer
     return statements
 
 
-def _intermediate(form: OperatorForm, n: int, lanes: int) -> tuple[tirx.Buffer, EpilogueBuffers]:
+def _intermediate(form: OperatorForm, n: int, lanes: int) -> tuple[Result, EpilogueBuffers]:
     """The buffer between a stage and the next, which takes results as they are."""
     buffer = tirx.decl_buffer(blocked_shape(n, form.output_shape, lanes), "float32", "kept")
-    return buffer, epilogue_buffers(Epilogue(), n, form.output_shape, lanes)
+    return Result(buffer), epilogue_buffers(Epilogue(), n, form.output_shape, lanes)

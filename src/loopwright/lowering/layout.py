@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from loopwright.ir.affine import Affine
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Some channels of an image that has ``whole`` of them, from number ``first`` on."""
+
+    whole: int
+    first: int = 0
 
 
 def channel_block(channels: int, lanes: int) -> int:

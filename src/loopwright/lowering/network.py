@@ -61,7 +61,7 @@ def compile_network(
     can be transformed.
     """
     kernels = NetworkKernels(network, module, target, schedules or {})
-    rewriting = Rewriting(import_network(network, module), kernels, target.vector_lanes)
+    rewriting = Rewriting(import_network(network, module), kernels)
     executable = _build(rewriting.module, target)
     return CompiledNetwork(executable, network.input_shape, target.threads, tuple(rewriting.notes))
 

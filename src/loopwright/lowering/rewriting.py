@@ -6,13 +6,13 @@ Activations stay in blocked layout from convolution to convolution.
 from __future__ import annotations
 
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
-from loopwright.lowering.blocked_operations import blocked_call, concatenated
+from loopwright.lowering.blocked_operations import blocked_call
+from loopwright.lowering.concatenations import Concatenations
 from loopwright.lowering.constants import Constants, operation_name, static_shape
-from loopwright.lowering.functions import Functions
+from loopwright.lowering.functions import Functions, KernelCall
 from loopwright.lowering.fusion import FusedChain, Fusion, variables
-from loopwright.lowering.layout import blocked_shape
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
 from loopwright.lowering.values import Values
@@ -24,24 +24,24 @@ SILENT = frozenset({"", "relax.reshape", "relax.permute_dims", "relax.matmul", "
 class Rewriting:
     """One pass over the function; ``module`` is the result, ``notes`` say what was left to TVM."""
 
-    def __init__(self, imported: ImportedNetwork, kernels: NetworkKernels, lanes: int):
+    def __init__(self, imported: ImportedNetwork, kernels: NetworkKernels):
         self._kernels = kernels
-        self._lanes = lanes
         self._builder = relax.BlockBuilder()
         self._constants = Constants(imported.function.params[1:], imported.parameters)
         self._functions = Functions(self._builder)
-        self._values = Values(self._builder, self._constants, self._functions, kernels.target)
+        self._bindings = [binding for binding in imported.bindings if not self._constants.fold(binding)]
+        concatenations = Concatenations(self._bindings)
+        self._values = Values(self._builder, self._constants, self._functions, concatenations, kernels.target)
         self.notes: list[str] = []
         self.module = self._rewrite(imported)
 
     def _rewrite(self, imported: ImportedNetwork) -> tvm.IRModule:
-        bindings = [binding for binding in imported.bindings if not self._constants.fold(binding)]
-        fusion = Fusion(bindings, self._constants, imported.output)
+        fusion = Fusion(self._bindings, self._constants, imported.output)
         x = relax.Var("x", imported.input.ty)
         self._values.set_plain(imported.input, x)
         with self._builder.function("main", [x]):
             with self._builder.dataflow():
-                for binding in bindings:
+                for binding in self._bindings:
                     self._rewrite_binding(binding, fusion)
                 output = self._builder.emit_output(self._values.plain(imported.output))
             self._builder.emit_func_output(output)
@@ -53,29 +53,35 @@ class Rewriting:
         if fusion.is_inside(binding.var):
             return
         if binding.var in fusion.chains:
-            self._values.set_blocked(binding.var, self._chain(fusion.chains[binding.var]))
-        elif (parts := concatenated(binding.value, self._values)) is not None:
-            self._values.set_parts(binding.var, parts)
+            self._compute(fusion.chains[binding.var])
+        elif self._values.join(binding.var):
+            return
         elif (blocked := blocked_call(binding.value, self._values)) is not None:
             self._values.set_blocked(binding.var, self._values.emit(blocked))
         else:
             self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
             self._note(binding)
 
-    def _chain(self, fused: FusedChain) -> relax.Var:
-        return self._convolution(fused) if isinstance(fused.source, relax.Call) else self._pointwise(fused)
+    def _compute(self, fused: FusedChain) -> None:
+        if isinstance(fused.source, relax.Call):
+            self._compute_convolution(fused)
+        else:
+            arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
+            place = self._values.place(fused.result)
+            self._values.compute_pointwise(fused.result, fused.source, fused.epilogue, arguments, place)
 
-    def _convolution(self, fused: FusedChain) -> relax.Var:
-        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]))
+    def _compute_convolution(self, fused: FusedChain) -> None:
+        place = self._values.place(fused.result)
+        if place is not None and not self._values.is_aligned(place):
+            place = None
+        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]), place and place.within.whole)
         arguments = [self._values.blocked(fused.source.args[0]), *map(relax.const, bound.constants)]
-        n, *shape = static_shape(fused.result)
-        stored, kernel = blocked_shape(n, tuple(shape), self._lanes), bound.kernel
         arguments += self._residual(fused)
-        return self._functions.call("convolution", id(kernel), lambda: kernel.primfunc, arguments, stored)
-
-    def _pointwise(self, fused: FusedChain) -> relax.Var:
-        arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
-        return self._values.pointwise(fused.source, fused.epilogue, arguments)
+        if place is not None:
+            arguments.append(tirx.IntImm("int32", place.first // self._values.block(place.whole.var)))
+        kernel = bound.kernel
+        call = KernelCall("convolution", id(kernel), lambda: kernel.primfunc, arguments)
+        self._values.compute(fused.result, call, place)
 
     def _residual(self, fused: FusedChain) -> list[relax.Expr]:
         return [] if fused.residual is None else [self._values.blocked(fused.residual)]
