@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import tvm
 from torch import nn
 from torch.nn import functional
 from tvm import relax
+from tvm.relax.backend.cpu_generic.pipeline import dataflow_lower_passes
 
 from loopwright.lowering.concatenations import Concatenations
 from loopwright.lowering.constants import operation_name
@@ -129,10 +131,13 @@ def test_smaller_concatenations_are_channels_of_the_larger(join, expected):
 
 def operations(module: nn.Module, x: torch.Tensor) -> list[str]:
     """What the rewritten network calls, in order: names of kernels without their numbers, or of operations."""
+    blocks = rewritten(module, x)["main"].body.blocks
+    return [_called(binding.value) for block in blocks for binding in block.bindings]
+
+
+def rewritten(module: nn.Module, x: torch.Tensor) -> tvm.IRModule:
     network = trace(module, x)
-    kernels = NetworkKernels(network, module, cpu(2), {})
-    function = Rewriting(import_network(network, module), kernels).module["main"]
-    return [_called(binding.value) for block in function.body.blocks for binding in block.bindings]
+    return Rewriting(import_network(network, module), NetworkKernels(network, module, cpu(2), {})).module
 
 
 def _called(call: relax.Expr) -> str:
@@ -170,6 +175,20 @@ def test_dense_block_copies_nothing(new_first):
 def test_parts_whose_blocks_do_not_fit_are_copied_to_their_place():
     called = operations(DenseBlock(new_first=False, growth=12).eval(), torch.zeros(1, 3, 8, 8))
     assert called.count("call_tir_inplace pointwise") == 3
+
+
+def test_convolution_reads_a_part_where_it_lies():
+    module = densely(32, 16, lambda m, x, new: torch.cat([new, x], 1))
+    called = operations(module, torch.zeros(1, 3, 8, 8))
+    assert [name for name in called if "call_tir" in name] == ["call_tir convolution", "call_tir_inplace convolution"]
+
+
+def test_all_tensors_of_a_dense_block_share_the_memory_of_two():
+    target = cpu(2)
+    module = rewritten(DenseBlock(new_first=True).eval(), torch.zeros(1, 3, 8, 8))
+    passes = [relax.transform.LegalizeOps(), *dataflow_lower_passes(tvm.target.Target(target.tvm_target))]
+    lowered = tvm.transform.Sequential([*passes, relax.transform.StaticPlanBlockMemory()])(module)
+    assert lowered["main"].script().count("memory.alloc_storage") == 2
 
 
 @pytest.mark.parametrize("growth", [16, 12])

@@ -11,7 +11,7 @@ from loopwright.ir.affine import var
 from loopwright.ir.contraction import Contraction, Dim, OperatorForm, operator_form
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
-from loopwright.lowering.layout import channel_block, from_blocked, to_blocked
+from loopwright.lowering.layout import Channels, channel_block, from_blocked, to_blocked
 from loopwright.measurement.build import compile_function
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
@@ -60,13 +60,14 @@ FORMS = {
 
 
 def run(
-    form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None, tensors: int | None = None
+    form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None, tensors: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's output and the one it should have; with ``tensors`` the output is the second of so many that are
-    joined along the channels, and the others are left as they are."""
+    """The kernel's output and the one it should have; of several ``tensors`` that are joined along the
+    channels, input and output are the second, and the others are left as they are."""
     random, target = np.random.default_rng(0), cpu(threads=2)
-    co, *size = form.output_shape
-    kernel = build_kernel(form, n, epilogue, target, schedule, tensors and tensors * co)
+    ci, co = form.input_shape[0], form.output_shape[0]
+    within = (Channels(tensors * ci, ci), tensors * co) if tensors > 1 else ()
+    kernel = build_kernel(form, n, epilogue, target, schedule, *within)
     compiled = compile_function(kernel.primfunc, target)
     images = random.standard_normal((n, *form.input_shape)).astype(np.float32)
     weights = [random.standard_normal(c.weight_shape).astype(np.float32) for c in form.contractions]
@@ -76,19 +77,22 @@ def run(
     residual = random.standard_normal((n, *form.output_shape)).astype(np.float32)
     lanes = target.vector_lanes
     parameters = [(epilogue.scale, scale), (epilogue.shift, shift), (epilogue.residual, to_blocked(residual, lanes))]
-    arrays = [to_blocked(images, lanes), *packed, *(array for present, array in parameters if present)]
-    stored = tvm.runtime.tensor(to_blocked(np.full((n, (tensors or 1) * co, *size), np.nan, "float32"), lanes))
-    first_block = [co // channel_block(co, lanes)] if tensors else []
+    arrays = [to_blocked(among(images, tensors), lanes), *packed, *(array for present, array in parameters if present)]
+    stored = tvm.runtime.tensor(to_blocked(among(np.full_like(residual, np.nan), tensors), lanes))
+    first_block = [co // channel_block(co, lanes)] if within else []
     compiled(*map(tvm.runtime.tensor, arrays), *first_block, stored)
     expected = reference(form, images, weights)
     expected = expected * scale[:, None, None] if epilogue.scale else expected
     expected = expected + shift[:, None, None] if epilogue.shift else expected
     expected = expected + residual if epilogue.residual else expected
     expected = np.maximum(expected, 0) if epilogue.relu else expected
-    if tensors:
-        others = np.full_like(expected, np.nan)
-        expected = np.concatenate([others, expected, *[others] * (tensors - 2)], 1)
-    return from_blocked(stored.numpy()), expected
+    return from_blocked(stored.numpy()), among(expected, tensors)
+
+
+def among(images: np.ndarray, tensors: int) -> np.ndarray:
+    """The second of so many tensors joined along the channels, the others unknown; the only one of one."""
+    others = np.full_like(images, np.nan)
+    return np.concatenate([images if k == min(1, tensors - 1) else others for k in range(tensors)], 1)
 
 
 def assert_equal(form: OperatorForm, n: int, epilogue: Epilogue, *options: CpuSchedule | int | None) -> None:
@@ -207,11 +211,11 @@ ADDED = (reduction_in_two(), overlapping_in_part(), writing_twice(co=16))
 
 
 @pytest.mark.parametrize("form", [*map(FORMS.get, PLACED), *ADDED])
-def test_results_become_channels_of_a_larger_tensor(form: OperatorForm) -> None:
+def test_input_and_output_are_channels_of_larger_tensors(form: OperatorForm) -> None:
     assert_equal(form, 2, Epilogue(scale=True, shift=True, residual=True, relu=True), None, 3)
 
 
-def test_results_of_minimal_filtering_become_channels_of_a_larger_tensor() -> None:
+def test_minimal_filtering_of_channels_of_larger_tensors() -> None:
     assert_equal(FORMS["dense"], 1, Epilogue(shift=True), CpuSchedule(16, 2, 1, 8, prefetch=8, winograd=2), 3)
 
 

@@ -8,7 +8,7 @@ Activations are images (`loopwright.lowering.axes`), stored as `loopwright.lower
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import tirx
@@ -18,7 +18,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.axes import as_image
 from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
-from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.layout import Channels, blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.result import Result
@@ -55,12 +55,13 @@ def build_kernel(
     epilogue: Epilogue,
     target: Target,
     schedule: CpuSchedule | None = None,
+    read: Channels | None = None,
     whole: int | None = None,
 ) -> Kernel:
     """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest.
 
-    With ``whole``, ``out`` has so many channels, in blocks as large as those of the form's output, and an int32
-    parameter before it says at which of these blocks the results start.
+    With ``read``, the form's input is these channels of ``x``. With ``whole``, ``out`` has so many channels, in blocks
+    as large as those of the form's output, and an int32 parameter before it says at which block the results start.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """
@@ -68,9 +69,9 @@ def build_kernel(
         raise ArgumentError(
             f"a kernel of two inputs takes one image, not {n}; run it once for each, or count them in h"
         )
-    stages = _stages(form, target, schedule)
-    lanes, read, written = target.vector_lanes, stages[0].form.input_shape, stages[-1].form.output_shape
-    x = tirx.decl_buffer(blocked_shape(n, read, lanes), "float32", "x")
+    stages = _stages(form, target, schedule, read)
+    lanes, written = target.vector_lanes, stages[-1].form.output_shape
+    x = tirx.decl_buffer(blocked_shape(n, stages[0].form.input_shape, lanes), "float32", "x")
     out = tirx.decl_buffer(blocked_shape(n, (whole or written[0], *written[1:]), lanes), "float32", "out")
     first_block = tirx.Var("first_block", "int32")
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
@@ -98,16 +99,28 @@ class _Stage:
     contractions: tuple[AnyContraction, ...]
 
 
-def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None) -> list[_Stage]:
-    """The stages of ``form``; ``schedule`` is the first one's."""
+def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None, read: Channels | None) -> list[_Stage]:
+    """The stages of ``form``; ``schedule`` is the first one's, which reads the channels ``read``."""
     stages: list[_Stage] = []
     first = 0
     for own in form.stages:
         image, parts = as_image(own, first)
         chosen = schedule if schedule and not stages else variants(image, target)[0]
+        image = _reading(image, read) if read and not stages else image
         stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, target.vector_lanes)))
         first += len(own.contractions)
     return stages
+
+
+def _reading(form: OperatorForm, read: Channels) -> OperatorForm:
+    """The form over an input that has its own as the channels ``read``."""
+    offsets = [(own.input_offset[0] + read.first, *own.input_offset[1:]) for own in form.contractions]
+    shifted = zip(form.contractions, offsets, strict=True)
+    return replace(
+        form,
+        input_shape=(read.whole, *form.input_shape[1:]),
+        contractions=tuple(replace(own, input_offset=offset) for own, offset in shifted),
+    )
 
 
 def _chained(

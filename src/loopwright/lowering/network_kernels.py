@@ -15,13 +15,14 @@ from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel
+from loopwright.lowering.layout import Channels
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.network import Network
 from loopwright.operators.conv2d import Conv2d
 from loopwright.targets.target import Target
 
-Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None, int | None]
+Key = tuple[OperatorForm, int, Epilogue, CpuSchedule | None, Channels, int | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +46,25 @@ class NetworkKernels:
         self._schedules = {network.transformable_layer(layer).name: schedule for layer, schedule in schedules.items()}
         self._kernels: dict[Key, Kernel] = {}
 
-    def bind(self, fused: FusedChain, weight: np.ndarray, whole: int | None = None) -> BoundKernel:
+    def bind(self, fused: FusedChain, weight: np.ndarray, read: Channels, whole: int | None) -> BoundKernel:
         """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw).
 
-        With ``whole`` the result is part of a tensor of so many channels (`build_kernel`).
+        The input is the channels ``read`` of a tensor; with ``whole`` the result is part of one of so many channels.
         """
         layer = self._layers.get(fused.source.args[1].name, "")
         module = self._module.get_submodule(layer) if layer else None
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
-        kernel = self._kernel((form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer), whole))
+        kernel = self._kernel(
+            (form, static_shape(fused.result)[0], fused.epilogue, self._schedules.get(layer), read, whole)
+        )
         return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
     def _kernel(self, key: Key) -> Kernel:
         if key not in self._kernels:
-            form, n, epilogue, schedule, whole = key
-            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule, whole)
+            form, n, epilogue, schedule, read, whole = key
+            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule, read, whole)
         return self._kernels[key]
 
 

@@ -9,7 +9,7 @@ import tvm
 from tvm import relax, tirx
 
 from loopwright.lowering.blocked_operations import blocked_call
-from loopwright.lowering.concatenations import Concatenations
+from loopwright.lowering.concatenations import Concatenations, Place
 from loopwright.lowering.constants import Constants, operation_name, static_shape
 from loopwright.lowering.functions import Functions, KernelCall
 from loopwright.lowering.fusion import FusedChain, Fusion, variables
@@ -71,17 +71,19 @@ class Rewriting:
             self._values.compute_pointwise(fused.result, fused.source, fused.epilogue, arguments, place)
 
     def _compute_convolution(self, fused: FusedChain) -> None:
-        place = self._values.place(fused.result)
-        if place is not None and not self._values.is_aligned(place):
-            place = None
-        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]), place and place.within.whole)
-        arguments = [self._values.blocked(fused.source.args[0]), *map(relax.const, bound.constants)]
-        arguments += self._residual(fused)
-        if place is not None:
-            arguments.append(tirx.IntImm("int32", place.first // self._values.block(place.whole.var)))
+        place = self._values.aligned_place(fused.result)
+        whole = None if place is None else place.within.whole
+        image, read = self._values.aligned_source(fused.source.args[0])
+        bound = self._kernels.bind(fused, self._constants.value(fused.source.args[1]), read, whole)
+        arguments = [image, *map(relax.const, bound.constants), *self._residual(fused), *self._first_block(place)]
         kernel = bound.kernel
-        call = KernelCall("convolution", id(kernel), lambda: kernel.primfunc, arguments)
-        self._values.compute(fused.result, call, place)
+        self._values.compute(
+            fused.result, KernelCall("convolution", id(kernel), lambda: kernel.primfunc, arguments), place
+        )
+
+    def _first_block(self, place: Place | None) -> list[relax.Expr]:
+        """What tells a kernel where in a concatenation its results start."""
+        return [] if place is None else [tirx.IntImm("int32", place.first // self._values.block(place.whole.var))]
 
     def _residual(self, fused: FusedChain) -> list[relax.Expr]:
         return [] if fused.residual is None else [self._values.blocked(fused.residual)]

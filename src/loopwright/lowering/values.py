@@ -62,8 +62,18 @@ class Values:
         """The place of the value in a concatenation, where it can be computed straight away."""
         return self._concatenations.parts.get(var)
 
-    def is_aligned(self, place: Place) -> bool:
-        """Whether a place is made of whole blocks, as large as those of a tensor of its own would be."""
+    def aligned_place(self, var: relax.Var) -> Place | None:
+        """The value's place, if that is made of whole blocks as large as those of a tensor of its own."""
+        place = self.place(var)
+        return place if place is not None and self._is_aligned(place) else None
+
+    def aligned_source(self, var: relax.Var) -> tuple[relax.Expr, Channels]:
+        """A tensor in blocked layout that has the value as whole blocks of its channels."""
+        place = self._places.get(var)
+        alone = place is None or not self._is_aligned(place)
+        return (self.blocked(var), Channels(static_shape(var)[1])) if alone else self._source(var)
+
+    def _is_aligned(self, place: Place) -> bool:
         block = self.channel_block(place.within.whole)
         return block == self.channel_block(place.channels) and place.first % block == 0
 
