@@ -29,19 +29,19 @@ class Rewriting:
         self._builder = relax.BlockBuilder()
         self._constants = Constants(imported.function.params[1:], imported.parameters)
         self._functions = Functions(self._builder)
-        self._bindings = [binding for binding in imported.bindings if not self._constants.fold(binding)]
-        concatenations = Concatenations(self._bindings)
+        concatenations = Concatenations(imported.bindings)
         self._values = Values(self._builder, self._constants, self._functions, concatenations, kernels.target)
         self.notes: list[str] = []
         self.module = self._rewrite(imported)
 
     def _rewrite(self, imported: ImportedNetwork) -> tvm.IRModule:
-        fusion = Fusion(self._bindings, self._constants, imported.output)
+        bindings = [binding for binding in imported.bindings if not self._constants.fold(binding)]
+        fusion = Fusion(bindings, self._constants, imported.output)
         x = relax.Var("x", imported.input.ty)
         self._values.set_plain(imported.input, x)
         with self._builder.function("main", [x]):
             with self._builder.dataflow():
-                for binding in self._bindings:
+                for binding in bindings:
                     self._rewrite_binding(binding, fusion)
                 output = self._builder.emit_output(self._values.plain(imported.output))
             self._builder.emit_func_output(output)
