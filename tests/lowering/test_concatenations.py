@@ -68,6 +68,10 @@ FOLLOW = {
         functional.relu(torch.cat([x, new], 1)) * torch.cat([new, x], 1),
         torch.cat([new.sigmoid(), torch.cat([x, new], 1), x], 1),
     ),
+    "part pooled": lambda m, x, new: (functional.max_pool2d(new, 2), m.last(torch.cat([new, x], 1))),
+    "part added": lambda m, x, new: (
+        m.last(torch.cat([functional.relu(m.new(x) + new), x], 1)) + torch.cat([new], 1)[:, :1]
+    ),
     "alone": lambda m, x, new: functional.relu(torch.cat([torch.cat([new], 1), x], 1)),
     "as it is": lambda m, x, new: (torch.cat([x.mean((2, 3), keepdim=True)] * 2, 1), torch.cat([x, new, x + 1], 1)),
     "read before and after": lambda m, x, new: (
