@@ -11,7 +11,7 @@ from loopwright.ir.affine import var
 from loopwright.ir.contraction import Contraction, Dim, OperatorForm, operator_form
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
-from loopwright.lowering.layout import from_blocked, to_blocked
+from loopwright.lowering.layout import Channels, channel_block, from_blocked, to_blocked
 from loopwright.measurement.build import compile_function
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
@@ -60,11 +60,14 @@ FORMS = {
 
 
 def run(
-    form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None
+    form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None, tensors: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The kernel's output and the one it should have."""
+    """The kernel's output and the one it should have; of several ``tensors`` that are joined along the
+    channels, input and output are the second, and the others are left as they are."""
     random, target = np.random.default_rng(0), cpu(threads=2)
-    kernel = build_kernel(form, n, epilogue, target, schedule)
+    ci, co = form.input_shape[0], form.output_shape[0]
+    read, whole = (Channels(tensors * ci, ci), tensors * co) if tensors > 1 else (None, None)
+    kernel = build_kernel(form, n, epilogue, target, schedule, read=read, whole=whole)
     compiled = compile_function(kernel.primfunc, target)
     images = random.standard_normal((n, *form.input_shape)).astype(np.float32)
     weights = [random.standard_normal(c.weight_shape).astype(np.float32) for c in form.contractions]
@@ -74,20 +77,26 @@ def run(
     residual = random.standard_normal((n, *form.output_shape)).astype(np.float32)
     lanes = target.vector_lanes
     parameters = [(epilogue.scale, scale), (epilogue.shift, shift), (epilogue.residual, to_blocked(residual, lanes))]
-    out = np.full_like(to_blocked(residual, lanes), np.nan)
-    arrays = [to_blocked(images, lanes), *packed, *(array for present, array in parameters if present)]
-    stored = tvm.runtime.tensor(out)
-    compiled(*map(tvm.runtime.tensor, arrays), stored)
+    arrays = [to_blocked(among(images, tensors), lanes), *packed, *(array for present, array in parameters if present)]
+    stored = tvm.runtime.tensor(to_blocked(among(np.full_like(residual, np.nan), tensors), lanes))
+    first_block = [co // channel_block(co, lanes)] if whole else []
+    compiled(*map(tvm.runtime.tensor, arrays), *first_block, stored)
     expected = reference(form, images, weights)
     expected = expected * scale[:, None, None] if epilogue.scale else expected
     expected = expected + shift[:, None, None] if epilogue.shift else expected
     expected = expected + residual if epilogue.residual else expected
-    return from_blocked(stored.numpy()), np.clip(expected, *epilogue.bounds)
+    return from_blocked(stored.numpy()), among(np.clip(expected, *epilogue.bounds), tensors)
 
 
-def assert_equal(form: OperatorForm, n: int, epilogue: Epilogue, schedule: CpuSchedule | None = None) -> None:
-    actual, expected = run(form, n, epilogue, schedule)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+def among(images: np.ndarray, tensors: int) -> np.ndarray:
+    """The second of so many tensors joined along the channels, the others unknown; the only one of one."""
+    others = np.full_like(images, np.nan)
+    return np.concatenate([images if k == min(1, tensors - 1) else others for k in range(tensors)], 1)
+
+
+def assert_equal(form: OperatorForm, n: int, epilogue: Epilogue, *options: CpuSchedule | int | None) -> None:
+    actual, expected = run(form, n, epilogue, *options)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.nanmax(np.abs(expected)))
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
@@ -135,10 +144,10 @@ def with_unwritten_outputs() -> OperatorForm:
     return OperatorForm((16, 6, 6), (32, 6, 6), (part(16, 16, 6, 8),))
 
 
-def writing_twice() -> OperatorForm:
+def writing_twice(co: int = 8) -> OperatorForm:
     """Two dims of one contraction that meet in the same outputs."""
-    dims = (rows(4), columns(4), Dim(3, (0, 0, 2), (0, 0, 1), True), Dim(8, (0, 0, 0), (1, 0, 0), True), *taps(3))
-    return OperatorForm((1, 6, 8), (8, 4, 6), (Contraction(dims, (0, 0, 0), (0, 0, 0)),))
+    dims = (rows(4), columns(4), Dim(3, (0, 0, 2), (0, 0, 1), True), Dim(co, (0, 0, 0), (1, 0, 0), True), *taps(3))
+    return OperatorForm((1, 6, 8), (co, 4, 6), (Contraction(dims, (0, 0, 0), (0, 0, 0)),))
 
 
 def diagonal() -> OperatorForm:
@@ -192,6 +201,21 @@ ODD = {
 @pytest.mark.parametrize("form", ODD.values(), ids=ODD.keys())
 def test_odd_forms(form: OperatorForm) -> None:
     assert_equal(form, 2, Epilogue(shift=True, residual=True, relu=True))
+
+
+PLACED = ("dense", "1x1", "sequence 1", "sequence 2", "spatial bottleneck", "channel bottleneck by stride")
+
+
+ADDED = (reduction_in_two(), overlapping_in_part(), writing_twice(co=16))
+
+
+@pytest.mark.parametrize("form", [*map(FORMS.get, PLACED), *ADDED])
+def test_input_and_output_are_channels_of_larger_tensors(form: OperatorForm) -> None:
+    assert_equal(form, 2, Epilogue(scale=True, shift=True, residual=True, relu=True), None, 3)
+
+
+def test_minimal_filtering_of_channels_of_larger_tensors() -> None:
+    assert_equal(FORMS["dense"], 1, Epilogue(shift=True), CpuSchedule(16, 2, 1, 8, prefetch=8, winograd=2), 3)
 
 
 def test_lanes_stay_in_their_row_where_a_completion_would_move_them() -> None:

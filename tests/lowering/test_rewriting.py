@@ -14,9 +14,9 @@ from loopwright.targets.cpu import cpu
 
 def calls(module: nn.Module, shape: tuple[int, ...]) -> list[str]:
     """The operators and functions that the rewritten network calls, in order, functions without their numbers."""
-    network, target = trace(module.eval(), torch.zeros(shape)), cpu(2)
-    kernels = NetworkKernels(network, module, target)
-    rewritten = Rewriting(import_network(network, module), kernels, target.vector_lanes).module["main"]
+    network = trace(module.eval(), torch.zeros(shape))
+    kernels = NetworkKernels(network, module, cpu(2))
+    rewritten = Rewriting(import_network(network, module), kernels).module["main"]
     bindings = [binding for block in rewritten.body.blocks for binding in block.bindings]
     made = [binding.value for binding in bindings if hasattr(binding.value, "op")]
     named = [call.args[0].name_hint if call.op.name == "relax.call_tir" else call.op.name for call in made]

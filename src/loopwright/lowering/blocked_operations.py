@@ -10,7 +10,6 @@ from collections.abc import Callable
 from tvm import relax
 
 from loopwright.lowering.constants import operation_name, static_shape
-from loopwright.lowering.fusion import is_image
 from loopwright.lowering.pooling import Pooling, Windows
 from loopwright.lowering.values import Values
 
@@ -27,7 +26,7 @@ BINARY = frozenset(f"relax.{name}" for name in ("add", "subtract", "multiply", "
 def blocked_call(call: relax.Expr, values: Values) -> relax.Expr | None:
     """The value of ``call`` in blocked layout; None if it reads nothing blocked or knows no such layout."""
     handler = _handler(operation_name(call))
-    if handler is None or not any(values.is_blocked(arg) for arg in _tensors(call)):
+    if handler is None or not any(values.is_blocked(arg) for arg in call.args):
         return None
     return handler(call, values)
 
@@ -36,11 +35,6 @@ def _handler(operation: str) -> Callable[[relax.Call, Values], relax.Expr | None
     if operation in UNARY:
         return _unary
     return _binary if operation in BINARY else _REDUCTIONS.get(operation)
-
-
-def _tensors(call: relax.Call) -> list[relax.Expr]:
-    first = call.args[0]
-    return list(first.fields) if isinstance(first, relax.Tuple) else list(call.args)
 
 
 def _with_first(call: relax.Call, x: relax.Expr) -> relax.Call:
@@ -120,12 +114,3 @@ _REDUCTIONS: dict[str, Callable[[relax.Call, Values], relax.Expr | None]] = {
     "relax.nn.adaptive_avg_pool2d": _adaptive_pool,
     "relax.mean": _global_mean,
 }
-
-
-def concatenated(call: relax.Expr, values: Values) -> list[relax.Var] | None:
-    """The parts of a concatenation of images along the channels; None if it is none or reads nothing blocked."""
-    if operation_name(call) != "relax.concat" or int(call.attrs.axis) != 1:
-        return None
-    parts = _tensors(call)
-    known = all(isinstance(part, relax.Var) and is_image(part) for part in parts)
-    return parts if known and any(map(values.is_blocked, parts)) else None

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 import tvm
 from tvm import relax, tirx
 
 OPAQUE = 8
 """TVM's mark of a function that its own fusion leaves alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelCall:
+    """A call of the function that ``build`` gives, which is asked only once for each ``name`` and ``key``."""
+
+    name: str
+    key: Hashable
+    build: Callable[[], tirx.PrimFunc]
+    arguments: Sequence[relax.Expr]
 
 
 class Functions:
@@ -18,20 +29,20 @@ class Functions:
         self._builder = builder
         self._added: dict[Hashable, tvm.ir.GlobalVar] = {}
 
-    def call(
-        self,
-        name: str,
-        key: Hashable,
-        build: Callable[[], tirx.PrimFunc],
-        arguments: Sequence[relax.Expr],
-        shape: Sequence[int],
-    ) -> relax.Var:
-        """The float32 tensor of ``shape`` that a function makes of ``arguments``; ``build`` gives the function, at the
-        first call with this ``name`` and ``key``."""
-        if (name, key) not in self._added:
-            self._added[name, key] = self._add(f"{name}_{len(self._added)}", build())
-        function, result = self._added[name, key], relax.TensorType(tuple(shape), "float32")
-        return self._builder.emit(relax.op.call_tir(function, relax.Tuple(list(arguments)), result))
+    def emit(self, call: KernelCall, shape: Sequence[int], buffer: relax.Var | None = None) -> relax.Var:
+        """The float32 tensor of ``shape`` that the call makes.
+
+        With ``buffer``, a tensor of this shape, the call writes some of its elements in place and the result has them
+        all; the variable ``buffer`` must not be read after that for those elements.
+        """
+        key = call.name, call.key
+        if key not in self._added:
+            self._added[key] = self._add(f"{call.name}_{len(self._added)}", call.build())
+        function, result = self._added[key], relax.TensorType(tuple(shape), "float32")
+        if buffer is None:
+            return self._builder.emit(relax.op.call_tir(function, relax.Tuple(list(call.arguments)), result))
+        given, last = relax.Tuple([*call.arguments, buffer]), len(call.arguments)
+        return self._builder.emit(relax.op.call_tir_inplace(function, given, [last], result))
 
     def _add(self, name: str, function: tirx.PrimFunc) -> tvm.ir.GlobalVar:
         attributes = {"global_symbol": name, "op_pattern": OPAQUE, "tirx.is_scheduled": True}

@@ -8,7 +8,7 @@ Activations are images (`loopwright.lowering.axes`), stored as `loopwright.lower
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import tirx
@@ -18,9 +18,10 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.axes import as_image
 from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
-from loopwright.lowering.layout import Blocks, blocked_shape, channel_block
+from loopwright.lowering.layout import Blocks, Channels, blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.given import Given
+from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
@@ -55,9 +56,14 @@ def build_kernel(
     target: Target,
     schedule: CpuSchedule | None = None,
     blocks: Blocks | None = None,
+    read: Channels | None = None,
+    whole: int | None = None,
 ) -> Kernel:
     """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest. Without
     ``blocks`` at most a vector's lanes of channels lie side by side.
+
+    With ``read``, the form's input is these channels of ``x``. With ``whole``, ``out`` has so many channels, in blocks
+    as large as those of the form's output, and an int32 parameter before it says at which block the results start.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """
@@ -67,16 +73,18 @@ def build_kernel(
         )
     lanes = target.vector_lanes
     blocks = blocks or Blocks(lanes, lanes)
-    stages = _stages(form, target, schedule, blocks.input)
-    read, written = stages[0].form.input_shape, stages[-1].form.output_shape
-    x = tirx.decl_buffer(blocked_shape(n, read, blocks.input), "float32", "x")
-    out = tirx.decl_buffer(blocked_shape(n, written, blocks.output), "float32", "out")
+    stages = _stages(form, target, schedule, blocks.input, read)
+    written = stages[-1].form.output_shape
+    x = tirx.decl_buffer(blocked_shape(n, stages[0].form.input_shape, blocks.input), "float32", "x")
+    out = tirx.decl_buffer(blocked_shape(n, (whole or written[0], *written[1:]), blocks.output), "float32", "out")
+    first_block = tirx.Var("first_block", "int32")
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
     weights = [tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions)]
     extra = epilogue_buffers(epilogue, n, written, blocks.output)
     parts = tuple(part for stage in stages for part in stage.parts)
-    body = sequence(_chained(stages, n, x, weights, out, extra, lanes))
-    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, out], body)
+    result = Result(out, first_block if whole else None)
+    body = sequence(_chained(stages, n, x, weights, result, extra, lanes))
+    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, *([first_block] if whole else []), out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
@@ -95,17 +103,31 @@ class _Stage:
     contractions: tuple[AnyContraction, ...]
 
 
-def _stages(form: OperatorForm, target: Target, schedule: CpuSchedule | None, input_block: int) -> list[_Stage]:
-    """The stages of ``form``; ``schedule`` and ``input_block`` are the first one's."""
+def _stages(
+    form: OperatorForm, target: Target, schedule: CpuSchedule | None, input_block: int, read: Channels | None
+) -> list[_Stage]:
+    """The stages of ``form``; ``schedule``, ``input_block`` and the channels that are ``read`` are the first one's."""
     stages: list[_Stage] = []
     first = 0
     for own in form.stages:
         image, parts = as_image(own, first)
         chosen = schedule if schedule and not stages else variants(image, target)[0]
+        image = _reading(image, read) if read and not stages else image
         block = target.vector_lanes if stages else input_block
         stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, block)))
         first += len(own.contractions)
     return stages
+
+
+def _reading(form: OperatorForm, read: Channels) -> OperatorForm:
+    """The form over an input that has its own as the channels ``read``."""
+    offsets = [(own.input_offset[0] + read.first, *own.input_offset[1:]) for own in form.contractions]
+    shifted = zip(form.contractions, offsets, strict=True)
+    return replace(
+        form,
+        input_shape=(read.whole, *form.input_shape[1:]),
+        contractions=tuple(replace(own, input_offset=offset) for own, offset in shifted),
+    )
 
 
 def _chained(
@@ -113,7 +135,7 @@ def _chained(
     n: int,
     x: tirx.Buffer,
     weights: Sequence[tirx.Buffer],
-    out: tirx.Buffer,
+    out: Result,
     extra: EpilogueBuffers,
     lanes: int,
 ) -> list[tirx.Stmt]:
@@ -125,14 +147,14 @@ def _chained(
         last = stage is stages[-1]
         result, after = (out, extra) if last else _intermediate(stage.form, n, lanes)
         if not last:
-            statements.append(tirx.AllocBuffer(result))
+            statements.append(tirx.AllocBuffer(result.buffer))
         kernel = CpuKernel(stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule)
         statements += kernel.statements()
-        x = result
+        x = result.buffer
     return statements
 
 
-def _intermediate(form: OperatorForm, n: int, lanes: int) -> tuple[tirx.Buffer, EpilogueBuffers]:
+def _intermediate(form: OperatorForm, n: int, lanes: int) -> tuple[Result, EpilogueBuffers]:
     """The buffer between a stage and the next, which takes results as they are."""
     buffer = tirx.decl_buffer(blocked_shape(n, form.output_shape, lanes), "float32", "kept")
-    return buffer, epilogue_buffers(Epilogue(), n, form.output_shape, lanes)
+    return Result(buffer), epilogue_buffers(Epilogue(), n, form.output_shape, lanes)

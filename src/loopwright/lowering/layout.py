@@ -20,6 +20,14 @@ class Blocks:
     output: int
 
 
+@dataclass(frozen=True)
+class Channels:
+    """Some channels of an image that has ``whole`` of them, from number ``first`` on."""
+
+    whole: int
+    first: int = 0
+
+
 def channel_block(channels: int, lanes: int) -> int:
     """The largest divisor of ``channels`` that is at most ``lanes``."""
     return max(block for block in range(1, min(channels, lanes) + 1) if channels % block == 0)

@@ -159,7 +159,7 @@ def build_network(
     """
     kernels = NetworkKernels(network, module, target, choose)
     imported = import_network(network, module)
-    rewriting = Rewriting(imported, kernels, target.vector_lanes)
+    rewriting = Rewriting(imported, kernels)
     constants = LinkedConstants()
     try:
         executable = _build(rewriting.module, target, constants)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel
-from loopwright.lowering.layout import Blocks
+from loopwright.lowering.layout import Blocks, Channels
 from loopwright.lowering.scaling import scaled
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.torch_module import OperatorModule
@@ -24,9 +24,20 @@ from loopwright.operators.conv2d import Conv2d
 from loopwright.operators.linear import Linear
 from loopwright.targets.target import Target
 
-Key = tuple[OperatorForm, int, Epilogue, Blocks]
 ScheduleChoice = Callable[[OperatorForm, int], CpuSchedule | None]
 """Gives the schedule of an operator for so many images, or None to leave it to the kernel."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What `build_kernel` is asked for, but for the schedule."""
+
+    form: OperatorForm
+    n: int
+    blocks: Blocks
+    read: Channels | None = None
+    whole: int | None = None
+    epilogue: Epilogue = field(default_factory=Epilogue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,42 +60,49 @@ class NetworkKernels:
         self._module = module
         self.target = target
         self._choose = choose
-        self._kernels: dict[Key, Kernel] = {}
+        self._kernels: dict[_Request, Kernel] = {}
 
-    def bind(self, fused: FusedChain, weight: np.ndarray, input_block: int) -> BoundKernel:
+    def bind(
+        self, fused: FusedChain, weight: np.ndarray, input_block: int, read: Channels, whole: int | None
+    ) -> BoundKernel:
         """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw).
-        ``input_block`` channels of its input lie side by side."""
+
+        The input is the channels ``read`` of a tensor in which ``input_block`` channels lie side by side; with
+        ``whole`` the result is part of a tensor of so many channels.
+        """
         layer = self._layers.get(fused.source.args[1].name, "")
         module = self._module.get_submodule(layer) if layer else None
         form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
         blocks = Blocks(input_block, self.target.vector_lanes)
-        return self._bound(fused, form, weights, static_shape(fused.result)[0], blocks)
+        return self._bound(fused, weights, _Request(form, static_shape(fused.result)[0], blocks, read, whole))
 
     def bind_linear(self, fused: FusedChain, matrix: np.ndarray) -> BoundKernel:
         """The kernel of a linear layer and what follows it, over one image of all rows as columns, whose channels lie
         side by side; ``matrix`` is (ci, co)."""
         (rows, ci), (_, co) = static_shape(fused.source.args[0]), matrix.shape
         form = operator_form(Linear(1, co, ci, rows).nest())
-        return self._bound(fused, form, _gathered(form, matrix.T), 1, Blocks(ci, co))
+        return self._bound(fused, _gathered(form, matrix.T), _Request(form, 1, Blocks(ci, co)))
 
-    def _bound(
-        self, fused: FusedChain, form: OperatorForm, weights: list[np.ndarray], n: int, blocks: Blocks
-    ) -> BoundKernel:
-        folded = scaled(form, weights, fused.affine.scale)
+    def _bound(self, fused: FusedChain, weights: list[np.ndarray], request: _Request) -> BoundKernel:
+        folded = scaled(request.form, weights, fused.affine.scale)
         if folded is not None:
             fused, weights = fused.without_scale, folded
-        kernel = self._kernel((form, n, fused.epilogue, blocks))
+        kernel = self._kernel(replace(request, epilogue=fused.epilogue))
         return BoundKernel(kernel, (*kernel.pack(weights), *fused.affine_arguments))
 
-    def _kernel(self, key: Key) -> Kernel:
-        if key not in self._kernels:
-            form, n, epilogue, blocks = key
-            as_timed = blocks.output == self.target.vector_lanes
-            schedule = self._choose(form, n) if self._choose and as_timed else None
-            self._kernels[key] = build_kernel(form, n, epilogue, self.target, schedule, blocks)
-        return self._kernels[key]
+    def _kernel(self, wanted: _Request) -> Kernel:
+        if wanted not in self._kernels:
+            as_timed = wanted.blocks.output == self.target.vector_lanes
+            schedule = self._choose(wanted.form, wanted.n) if self._choose and as_timed else None
+            self._kernels[wanted] = build_kernel(
+                *(wanted.form, wanted.n, wanted.epilogue, self.target, schedule),
+                blocks=wanted.blocks,
+                read=wanted.read,
+                whole=wanted.whole,
+            )
+        return self._kernels[wanted]
 
 
 def plain_form(call: relax.Call) -> OperatorForm:

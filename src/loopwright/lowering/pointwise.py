@@ -1,75 +1,57 @@
-"""The kernel of what happens to each element alone, over parts that lie one after the other along the channels.
+"""The kernel of what happens to each element alone, from some channels of an image to some channels of another.
 
-The function computes ``out = relu?(concatenation(parts) * scale + shift + residual?)`` in one pass over the data. Its
-parameters are the parts, those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``;
-images are in blocked layout. With an empty epilogue it is the concatenation itself. Parts whose blocks of channels are
-not those of the whole are blocked anew.
+The function computes ``out = relu?(x * scale + shift + residual?)`` in one pass over the data. Its parameters are
+``x``, those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``. Images are in blocked
+layout; where the blocks of two of them do not begin at the same channels, fewer channels are taken at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from math import gcd, prod
-from typing import Any
 
 from tvm import tirx
 from tvm.tirx import ForKind
 
-from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
-from loopwright.lowering.layout import Shape, blocked_shape
-from loopwright.lowering.tir import Expression, loop, ramp, sequence
+from loopwright.lowering.epilogue import Epilogue, epilogue_buffers
+from loopwright.lowering.layout import Channels, Shape, blocked_shape, channel_block
+from loopwright.lowering.tir import Expression, loop, ramp
 from loopwright.targets.target import Target
 
 PARALLEL_ELEMENTS = 1 << 14
 """Below this many elements, starting the threads costs more than they save."""
 
 
-def build_pointwise(channels: Sequence[int], n: int, size: Shape, epilogue: Epilogue, target: Target) -> tirx.PrimFunc:
-    """The function over parts of so many ``channels`` each, for ``n`` images of ``size`` (rows, columns)."""
-    whole = (sum(channels), *size)
-    parts = [
-        tirx.decl_buffer(blocked_shape(n, (own, *size), target.vector_lanes), "float32", f"part_{k}")
-        for k, own in enumerate(channels)
-    ]
-    out = tirx.decl_buffer(blocked_shape(n, whole, target.vector_lanes), "float32", "out")
-    extra = epilogue_buffers(epilogue, n, whole, target.vector_lanes)
-    tasks = min(size[0], target.threads) if n * prod(whole) >= PARALLEL_ELEMENTS else 1
+def build_pointwise(
+    read: Channels, written: Channels, shape: Shape, n: int, epilogue: Epilogue, target: Target
+) -> tirx.PrimFunc:
+    """The function for ``n`` images of ``shape`` (channels, rows, columns), which are the channels ``read`` of ``x``
+    and ``written`` of ``out``; scale, shift and residual are of this shape alone."""
+    (channels, *size), most = shape, target.vector_lanes
+    x = tirx.decl_buffer(blocked_shape(n, (read.whole, *size), most), "float32", "x")
+    out = tirx.decl_buffer(blocked_shape(n, (written.whole, *size), most), "float32", "out")
+    extra = epilogue_buffers(epilogue, n, shape, most)
+    block = channel_block(channels, most)
+    lanes = gcd(block, *(gcd(own.first, channel_block(own.whole, most)) for own in (read, written)))
+
+    def vector(image: Expression, run: Expression, pixel: Expression) -> tirx.Stmt:
+        def place(first: int, block: int) -> tuple[Expression, ...]:
+            channel = run * lanes + first
+            return image, channel // block, pixel // size[1], pixel % size[1], channel % block
+
+        *source, lane = place(read.first, int(x.shape[4]))
+        value = tirx.BufferLoad(x, [*source, ramp(lane, lanes)])
+        *goal, lane = place(written.first, int(out.shape[4]))
+        return tirx.BufferStore(out, extra.apply(value, place(0, block), lanes), [*goal, ramp(lane, lanes)])
 
     def task(number: Expression) -> tirx.Stmt:
-        start = number * size[0] // tasks
-        rows = (number + 1) * size[0] // tasks - start
-        return sequence(list(_copies(parts, out, extra, start, rows)))
+        start = number * prod(size) // tasks
+        pixels = (number + 1) * prod(size) // tasks - start
 
+        def run_of(image: Expression, run: Expression) -> tirx.Stmt:
+            return loop("pixel", pixels, lambda pixel: vector(image, run, start + pixel))
+
+        return loop("image", n, lambda image: loop("run", channels // lanes, lambda run: run_of(image, run)))
+
+    tasks = min(prod(size), target.threads) if n * prod(shape) >= PARALLEL_ELEMENTS else 1
     body = loop("task", tasks, task, ForKind.PARALLEL)
-    return tirx.PrimFunc([*parts, *extra.parameters, out], body).with_attr({"tirx.noalias": True})
-
-
-def _copies(
-    parts: Sequence[Any], out: Any, extra: EpilogueBuffers, start: Expression, rows: Expression
-) -> Iterator[tirx.Stmt]:
-    """The rows from ``start`` on of every part."""
-    channels = [int(part.shape[1]) * int(part.shape[4]) for part in parts]
-    for part, own, first in zip(parts, channels, accumulate(channels, initial=0), strict=False):
-        yield _copy(part, own, first, out, extra, start, rows)
-
-
-def _copy(
-    part: Any, channels: int, first: int, out: Any, extra: EpilogueBuffers, start: Expression, rows: Expression
-) -> tirx.Stmt:
-    """A part into the channels from ``first`` on, in runs of channels that lie together on both sides."""
-    images, _, _, columns, read = (int(extent) for extent in part.shape)
-    written = int(out.shape[4])
-    lanes = gcd(read, written, first)
-
-    def vector(image: Expression, run: Expression, row: Expression, column: Expression) -> tirx.Stmt:
-        source, target = run * lanes, run * lanes + first
-        value = tirx.BufferLoad(part, [image, source // read, row, column, ramp(source % read, lanes)])
-        place = (image, target // written, row, column, target % written)
-        result = extra.apply(value, place, lanes)
-        return tirx.BufferStore(out, result, [*place[:-1], ramp(place[-1], lanes)])
-
-    def run_of(image: Expression, run: Expression) -> tirx.Stmt:
-        return loop("row", rows, lambda r: loop("column", columns, lambda c: vector(image, run, start + r, c)))
-
-    return loop("image", images, lambda image: loop("run", channels // lanes, lambda run: run_of(image, run)))
+    return tirx.PrimFunc([x, *extra.parameters, out], body).with_attr({"tirx.noalias": True})

@@ -7,13 +7,13 @@ Activations stay in blocked layout from convolution to convolution.
 from __future__ import annotations
 
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
-from loopwright.lowering.blocked_operations import blocked_call, concatenated
+from loopwright.lowering.blocked_operations import blocked_call
+from loopwright.lowering.concatenations import Concatenations, Place
 from loopwright.lowering.constants import Constants, operation_name, static_shape
-from loopwright.lowering.functions import Functions
+from loopwright.lowering.functions import Functions, KernelCall
 from loopwright.lowering.fusion import FusedChain, Fusion, is_linear, variables
-from loopwright.lowering.layout import blocked_shape
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
 from loopwright.lowering.values import Values
@@ -25,13 +25,13 @@ SILENT = frozenset({"", "relax.reshape", "relax.permute_dims", "relax.matmul", "
 class Rewriting:
     """One pass over the function; ``module`` is the result, ``notes`` say what was left to TVM."""
 
-    def __init__(self, imported: ImportedNetwork, kernels: NetworkKernels, lanes: int):
+    def __init__(self, imported: ImportedNetwork, kernels: NetworkKernels):
         self._kernels = kernels
-        self._lanes = lanes
         self._builder = relax.BlockBuilder()
         self._constants = Constants(imported.function.params[imported.input_count :], imported.parameters)
         self._functions = Functions(self._builder)
-        self._values = Values(self._builder, self._constants, self._functions, kernels.target)
+        concatenations = Concatenations(imported.bindings)
+        self._values = Values(self._builder, self._constants, self._functions, concatenations, kernels.target)
         self.notes: list[str] = []
         self.module = self._rewrite(imported)
 
@@ -55,21 +55,24 @@ class Rewriting:
         if fusion.is_inside(binding.var):
             return
         if binding.var in fusion.chains:
-            self._rewrite_chain(fusion.chains[binding.var])
-        elif (parts := concatenated(binding.value, self._values)) is not None:
-            self._values.set_parts(binding.var, parts)
+            self._compute(fusion.chains[binding.var])
+        elif self._values.join(binding.var):
+            return
         elif (blocked := blocked_call(binding.value, self._values)) is not None:
             self._values.set_blocked(binding.var, self._values.emit(blocked))
         else:
             self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
             self._note(binding)
 
-    def _rewrite_chain(self, fused: FusedChain) -> None:
+    def _compute(self, fused: FusedChain) -> None:
         if is_linear(fused.source, self._constants):
             self._values.set_plain(fused.result, self._linear(fused))
+        elif isinstance(fused.source, relax.Call):
+            self._compute_convolution(fused)
         else:
-            build = self._convolution if isinstance(fused.source, relax.Call) else self._pointwise
-            self._values.set_blocked(fused.result, build(fused))
+            arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
+            place = self._values.place(fused.result)
+            self._values.compute_pointwise(fused.result, fused.source, fused.epilogue, arguments, place)
 
     def _linear(self, fused: FusedChain) -> relax.Var:
         rows, matrix = fused.source.args
@@ -77,22 +80,26 @@ class Rewriting:
         arguments = [self._values.rows(rows), *map(relax.const, bound.constants)]
         arguments += [] if fused.residual is None else [self._values.rows(fused.residual)]
         count, channels = static_shape(fused.result)
-        stored, kernel = (1, 1, 1, count, channels), bound.kernel
-        result = self._functions.call("linear", id(kernel), lambda: kernel.primfunc, arguments, stored)
+        kernel = bound.kernel
+        call = KernelCall("linear", id(kernel), lambda: kernel.primfunc, arguments)
+        result = self._functions.emit(call, (1, 1, 1, count, channels))
         return self._values.emit(relax.op.reshape(result, (count, channels)))
 
-    def _convolution(self, fused: FusedChain) -> relax.Var:
-        x, weight = self._values.image(fused.source.args[0]), self._constants.value(fused.source.args[1])
-        bound = self._kernels.bind(fused, weight, input_block=static_shape(x)[-1])
-        arguments = [x, *map(relax.const, bound.constants)]
-        n, *shape = static_shape(fused.result)
-        stored, kernel = blocked_shape(n, tuple(shape), self._lanes), bound.kernel
-        arguments += self._residual(fused)
-        return self._functions.call("convolution", id(kernel), lambda: kernel.primfunc, arguments, stored)
+    def _compute_convolution(self, fused: FusedChain) -> None:
+        place = self._values.aligned_place(fused.result)
+        whole = None if place is None else place.within.whole
+        image, read = self._values.aligned_source(fused.source.args[0])
+        weight, block = self._constants.value(fused.source.args[1]), static_shape(image)[-1]
+        bound = self._kernels.bind(fused, weight, block, read, whole)
+        arguments = [image, *map(relax.const, bound.constants), *self._residual(fused), *self._first_block(place)]
+        kernel = bound.kernel
+        self._values.compute(
+            fused.result, KernelCall("convolution", id(kernel), lambda: kernel.primfunc, arguments), place
+        )
 
-    def _pointwise(self, fused: FusedChain) -> relax.Var:
-        arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
-        return self._values.pointwise(fused.source, fused.epilogue, arguments)
+    def _first_block(self, place: Place | None) -> list[relax.Expr]:
+        """What tells a kernel where in a concatenation its results start."""
+        return [] if place is None else [tirx.IntImm("int32", place.first // self._values.block(place.whole.var))]
 
     def _residual(self, fused: FusedChain) -> list[relax.Expr]:
         return [] if fused.residual is None else [self._values.blocked(fused.residual)]

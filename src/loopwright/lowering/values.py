@@ -1,26 +1,27 @@
 """The values of a network while it is rewritten: as (N, C, H, W), in blocked layout, or both, packed when needed.
 
-A concatenation along the channels is the list of its parts until something needs the whole.
+Concatenations along the channels, and what they join, are channels of a common buffer where
+`loopwright.lowering.concatenations` gives them a place.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from tvm import relax
 
+from loopwright.lowering.concatenations import Concatenations, Place, Whole
 from loopwright.lowering.constants import Constants, static_shape
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.functions import Functions
-from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.functions import Functions, KernelCall
+from loopwright.lowering.layout import Channels, blocked_shape, channel_block
 from loopwright.lowering.pointwise import build_pointwise
 from loopwright.lowering.pooling import Pooling, build_pooling
 from loopwright.targets.target import Target
 
 FEW_CHANNELS = 3
 """Images of at most so many channels, those that a network begins with, are not blocked for a convolution."""
-
-PARTS_AT_MOST = 8
-"""Concatenations within a concatenation are made whole above this many parts, each of which is code to compile."""
 
 
 class Values:
@@ -29,14 +30,24 @@ class Values:
     A value (N, C) in blocked layout is one of single rows and columns.
     """
 
-    def __init__(self, builder: relax.BlockBuilder, constants: Constants, functions: Functions, target: Target):
+    def __init__(
+        self,
+        builder: relax.BlockBuilder,
+        constants: Constants,
+        functions: Functions,
+        concatenations: Concatenations,
+        target: Target,
+    ):
         self._builder = builder
         self.constants = constants
         self._functions = functions
         self._target = target
         self._plain: dict[relax.Var, relax.Expr] = {}
         self._blocked: dict[relax.Var, relax.Expr] = {}
-        self._parts: dict[relax.Var, list[relax.Var]] = {}
+        self._concatenations = concatenations
+        self._places: dict[relax.Var, Place] = {}
+        self._buffers: dict[Whole, relax.Var] = {}
+        self._filled: set[Place] = set()
 
     def emit(self, expression: relax.Expr) -> relax.Var:
         """A new variable of the new function for the expression."""
@@ -50,24 +61,76 @@ class Values:
         """Gives an original variable its value in blocked layout."""
         self._blocked[var] = expression
 
-    def set_parts(self, var: relax.Var, parts: list[relax.Var]) -> None:
-        """Gives an original variable its value as the concatenation of original variables along the channels."""
-        flat = [own for part in parts for own in self._parts.get(part, [part])]
-        self._parts[var] = flat if len(flat) <= PARTS_AT_MOST else list(parts)
-
     def is_blocked(self, expression: relax.Expr) -> bool:
-        """Whether the value of an original variable is at hand in blocked layout, as a whole or in parts."""
-        return isinstance(expression, relax.Var) and (expression in self._blocked or expression in self._parts)
+        """Whether the value of an original variable is at hand in blocked layout, alone or as part of another."""
+        return isinstance(expression, relax.Var) and (expression in self._blocked or expression in self._places)
 
-    def pointwise(self, var: relax.Var, epilogue: Epilogue, arguments: list[relax.Expr]) -> relax.Var:
-        """What the epilogue, whose buffers are ``arguments``, makes of the value, in blocked layout."""
-        parts = [var] if var in self._blocked else self._parts.get(var, [var])
-        channels = tuple(static_shape(part)[1] for part in parts)
-        n, whole, *size = static_shape(var)
-        key = (channels, n, tuple(size), epilogue)
-        given = [*map(self.blocked, parts), *arguments]
-        stored = blocked_shape(n, (whole, *size), self._target.vector_lanes)
-        return self._functions.call("pointwise", key, lambda: build_pointwise(*key, self._target), given, stored)
+    def place(self, var: relax.Var) -> Place | None:
+        """The place of the value in a concatenation, where it can be computed straight away."""
+        return self._concatenations.parts.get(var)
+
+    def aligned_place(self, var: relax.Var) -> Place | None:
+        """The value's place, if that is made of whole blocks as large as those of a tensor of its own."""
+        place = self.place(var)
+        return place if place is not None and self._is_aligned(place) else None
+
+    def aligned_source(self, var: relax.Var) -> tuple[relax.Expr, Channels]:
+        """A tensor in blocked layout that has the value as whole blocks of its channels."""
+        place = self._places.get(var)
+        alone = place is None or not self._is_aligned(place)
+        return (self.image(var), Channels(static_shape(var)[1])) if alone else self._source(var)
+
+    def _is_aligned(self, place: Place) -> bool:
+        block = self.channel_block(place.within.whole)
+        return block == self.channel_block(place.channels) and place.first % block == 0
+
+    def compute(self, var: relax.Var, call: KernelCall, place: Place | None) -> None:
+        """Gives an original variable the value that a call makes in blocked layout: a tensor, or part of another."""
+        n, *shape = static_shape(var if place is None else place.whole.var)
+        stored = blocked_shape(n, tuple(shape), self._target.vector_lanes)
+        if place is None:
+            self._blocked[var] = self._functions.emit(call, stored)
+        else:
+            self._buffers[place.whole] = self._functions.emit(call, stored, self._buffers.get(place.whole))
+            self._filled.add(place)
+            self._places.setdefault(var, place)
+
+    def compute_pointwise(
+        self,
+        var: relax.Var,
+        source: relax.Var,
+        epilogue: Epilogue,
+        arguments: list[relax.Expr],
+        place: Place | None,
+    ) -> None:
+        """Gives ``var`` what the epilogue, whose buffers are ``arguments``, makes of the value of ``source``."""
+        image, read = self._source(source)
+        n, channels, *size = static_shape(source)
+        key = (read, Channels(channels) if place is None else place.within, (channels, *size), n, epilogue)
+        build = partial(build_pointwise, *key, self._target)
+        self.compute(var, KernelCall("pointwise", key, build, [image, *arguments]), place)
+
+    def _source(self, var: relax.Var) -> tuple[relax.Expr, Channels]:
+        """A tensor in blocked layout that has the value among its channels."""
+        if var in self._places and var not in self._blocked:
+            return self._buffers[self._places[var].whole], self._places[var].within
+        return self.blocked(var), Channels(static_shape(var)[1])
+
+    def join(self, var: relax.Var) -> bool:
+        """Gives a variable its value if it is a concatenation with parts in blocked layout, and says whether it is."""
+        place = self._concatenations.joined.get(var)
+        if place is None or not any(self.is_blocked(part) for part, _ in place.parts):
+            return False
+        for part, own in place.parts:
+            if own not in self._filled:
+                self._copy(part, own)
+        self._places[var] = place
+        return True
+
+    def _copy(self, var: relax.Var, place: Place | None = None) -> None:
+        """Puts the value at a place, or into a tensor of its own."""
+        nothing = relax.const(np.zeros(static_shape(var)[1], "float32"))
+        self.compute_pointwise(var, var, Epilogue(shift=True), [nothing], place)
 
     def pooled(self, var: relax.Var, pooling: Pooling) -> relax.Var:
         """What a pooling makes of the value, in blocked layout."""
@@ -75,7 +138,9 @@ class Values:
         key = (pooling, n, channels)
         shape = blocked_shape(n, (channels, *pooling.counts), self._target.vector_lanes)
         given = [self.blocked(var), relax.const(np.full(shape[-1:], pooling.neutral, "float32"))]
-        return self._functions.call("pooling", key, lambda: build_pooling(*key, self._target), given, shape)
+        return self._functions.emit(
+            KernelCall("pooling", key, partial(build_pooling, *key, self._target), given), shape
+        )
 
     def block(self, expression: relax.Expr) -> int:
         """How many channels of an (N, C, H, W) value lie side by side in blocked layout."""
@@ -87,8 +152,15 @@ class Values:
 
     def blocked(self, var: relax.Var) -> relax.Expr:
         """The value in blocked layout, (N, C / block, H, W, block)."""
-        if var in self._parts and var not in self._blocked:
-            self._blocked[var] = self.pointwise(var, Epilogue(), [])
+        place = self._places.get(var)
+        if var in self._blocked or place is None:
+            return self._packed(var)
+        if place.channels == place.within.whole:
+            return self._buffers[place.whole]
+        self._copy(var)
+        return self._blocked[var]
+
+    def _packed(self, var: relax.Var) -> relax.Expr:
         if var not in self._blocked:
             n, channels, rows, columns = static_shape(var)
             block = self.block(var)

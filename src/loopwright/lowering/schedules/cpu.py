@@ -13,7 +13,7 @@ from tvm import tirx
 from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.epilogue import EpilogueBuffers
-from loopwright.lowering.layout import channel_block
+from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules import general
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.finish import finish
@@ -25,12 +25,13 @@ from loopwright.lowering.schedules.placement import (
     own_placement,
     placements,
 )
+from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.tile import Store, TileKernel
 from loopwright.lowering.schedules.vectors import Place
 from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.lowering.schedules.winograd_kernel import WinogradKernel
-from loopwright.lowering.tir import Expression, ramp
+from loopwright.lowering.tir import Expression
 
 CACHED_BYTES = 16 * 1024
 """Weights up to this size stay in the innermost cache and are not fetched ahead."""
@@ -82,7 +83,7 @@ class CpuKernel:
     contractions: tuple[AnyContraction, ...]
     x: Any
     weights: tuple[Any, ...]
-    out: Any
+    out: Result
     epilogue: EpilogueBuffers
     schedule: CpuSchedule
 
@@ -103,7 +104,7 @@ class CpuKernel:
         last = len(self.contractions) - 1
         stores: list[Store] = [
             self._store_raw,
-            *[partial(self._store_sum, self.out)] * (last - 1),
+            *[partial(_store_sum, self.out)] * (last - 1),
             self._store_final_sum,
         ]
         parts = zip(self.contractions, self.weights, stores, strict=True)
@@ -111,9 +112,10 @@ class CpuKernel:
 
     def _in_two_stages(self) -> list[tirx.Stmt]:
         """All contractions add to a zeroed result, which the second stage completes."""
-        shape = tuple(int(extent) for extent in self.out.shape)
-        raw = tirx.decl_buffer(shape, "float32", "raw") if self.form.completion else self.out
-        allocation = [tirx.AllocBuffer(raw)] if self.form.completion else []
+        apart = bool(self.form.completion) or self.out.first_block is not None
+        shape = blocked_shape(self.n, self.form.output_shape, self.out.block)
+        raw = tirx.decl_buffer(shape, "float32", "raw") if apart else self.out.buffer
+        allocation = [tirx.AllocBuffer(raw)] if apart else []
         sums = [self._sum(c, weight, raw) for c, weight in zip(self.contractions, self.weights, strict=True)]
         stage = finish(self.form.completion, raw, self.out, self.epilogue)
         return [*allocation, general.clear(raw), *sums, stage]
@@ -121,32 +123,24 @@ class CpuKernel:
     def _sum(self, packed: AnyContraction, weight: Any, raw: Any) -> tirx.Stmt:
         if not packed.tiled:
             return general.accumulate(packed.digits, self.n, self.x, weight, raw)
-        return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(self._store_sum, raw))
+        return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(_store_sum, Result(raw)))
 
     def _tiles(self, packed: AnyContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
         ahead = self.schedule.prefetch if FLOAT_BYTES * prod(packed.shape) > CACHED_BYTES else 0
-        arguments = (self.n, self.x, weight, places, int(self.out.shape[4]), store, ahead)
+        arguments = (self.n, self.x, weight, places, self.out.block, store, ahead)
         if isinstance(packed, WinogradContraction):
             return WinogradKernel(packed, *arguments).statement()
         return TileKernel(packed.digits, *arguments).statement()
 
     def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
-        return _store(self.out, self.epilogue.apply(value, place, lanes), place, lanes)
+        return self.out.store(self.epilogue.apply(value, place, lanes), place, lanes)
 
     def _store_final_sum(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
-        return self._store_final(_load(self.out, place, lanes) + value, place, lanes)
+        return self._store_final(self.out.load(place, lanes) + value, place, lanes)
 
     def _store_raw(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
-        return _store(self.out, value, place, lanes)
-
-    @staticmethod
-    def _store_sum(raw: Any, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
-        return _store(raw, _load(raw, place, lanes) + value, place, lanes)
+        return self.out.store(value, place, lanes)
 
 
-def _load(buffer: Any, place: Place, lanes: int) -> Expression:
-    return tirx.BufferLoad(buffer, [*place[:-1], ramp(place[-1], lanes)])
-
-
-def _store(buffer: Any, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
-    return tirx.BufferStore(buffer, value, [*place[:-1], ramp(place[-1], lanes)])
+def _store_sum(result: Result, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
+    return result.store(result.load(place, lanes) + value, place, lanes)

@@ -11,18 +11,20 @@ from tvm.tirx import ForKind
 from loopwright.ir.affine import Affine
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.epilogue import EpilogueBuffers
+from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.tir import Expression, inside, loop, parallel, value
 
 Place = tuple[Expression, ...]
 
 
-def finish(cases: tuple[Case, ...], raw: Any, out: Any, epilogue: EpilogueBuffers) -> tirx.Stmt:
-    """``out = epilogue(completion(raw))``, one task a row of a channel block; ``raw`` may be ``out`` without cases."""
-    images, blocks, rows, columns, block = (int(extent) for extent in out.shape)
+def finish(cases: tuple[Case, ...], raw: Any, out: Result, epilogue: EpilogueBuffers) -> tirx.Stmt:
+    """``out = epilogue(completion(raw))``, one task a row of a channel block; ``raw`` may be
+    the tensor of ``out`` without cases."""
+    images, blocks, rows, columns, block = (int(extent) for extent in raw.shape)
 
     def store(place: Place) -> tirx.Stmt:
         result = completed(cases, raw, place, block)
-        return tirx.BufferStore(out, epilogue.apply(result, place, 1), list(place))
+        return out.store(epilogue.apply(result, place, 1), place, 1)
 
     def row(task: Place) -> tirx.Stmt:
         kind = ForKind.SERIAL if cases else ForKind.VECTORIZED
