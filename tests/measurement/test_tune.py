@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,9 +13,10 @@ from loopwright.ir.contraction import operator_form
 from loopwright.lowering.kernel import Epilogue, build_kernel
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.threads import set_threads
+from loopwright.measurement import tune as tuning
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import compile_function
-from loopwright.measurement.timer import Protocol
+from loopwright.measurement.timer import Call, Measurement, Protocol, measure
 from loopwright.measurement.tune import TuningError, tune
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
@@ -59,3 +62,19 @@ def test_operators_over_other_axes_are_tuned_and_held_against_pytorch(text: str)
     wrong = replace(agreement, expected=agreement.expected + 1)
     with pytest.raises(TuningError, match="differs from PyTorch"):
         tune(form, 2, epilogue, target, SHORT, tried=1, agreement=wrong)
+
+
+def test_the_thread_that_times_has_the_threads_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+
+    def set_here(threads: int) -> None:
+        said.append((threads, threading.current_thread()))
+        set_threads(threads)
+
+    def timed(calls: Sequence[Call], protocol: Protocol) -> list[Measurement]:
+        assert (cpu().threads, threading.current_thread()) in said
+        return measure(calls, protocol)
+
+    monkeypatch.setattr(tuning, "set_threads", set_here)
+    monkeypatch.setattr(tuning, "measure", timed)
+    tune(conv(16, 16, 8), 1, Epilogue(), cpu(), SHORT)

@@ -20,7 +20,7 @@ class Protocol:
     sample_ms: float = 2.0
     warm_up: int = 2
     cold_bytes: int = 32 * 1024**2
-    copies: int = 64
+    copies: int = 1024
 
     def copies_of(self, weight_bytes: int) -> int:
         """How many copies of weights of that size to take turns with."""

@@ -13,6 +13,7 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel, build_kernel, schedules
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.threads import set_threads
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
 from loopwright.measurement.timer import Call, Measurement, Protocol, measure
@@ -69,6 +70,7 @@ def tune_schedules(
     With an ``agreement`` every kernel is held against PyTorch before it is timed. Raises `TuningError` when a kernel
     does not compile or gives other numbers.
     """
+    set_threads(target.threads)  # TVM keeps threads for each thread that calls; those that build have others
     chosen: list[tuple[CpuSchedule, Call]] = []
     copies = WeightCopies()
     for schedule, kernel, compiled in _built_within(form, n, epilogue, target, candidates, budget_s):
