@@ -11,8 +11,8 @@ SHARE_ALL_PROCESSORS = -3
 
 
 def set_threads(threads: int) -> None:
-    """Lets compiled code that this thread calls use ``threads`` threads; by default TVM takes half of the processors, or
-    one.
+    """Lets compiled code that this thread calls use ``threads`` threads; by default TVM takes half of the processors,
+    or one.
 
     Has to come before the first kernel that runs in a process, since the pool does not grow later.
     """

@@ -19,6 +19,7 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 
 TAPS_AT_MOST = 16
 TASKS_AT_LEAST = 16
+WEIGHTS_THAT_STAY = 1 << 18
 UPDATES_OF_A_TASK = 2048
 """Vector multiply-adds, below which the start of a task counts."""
 
@@ -126,10 +127,18 @@ class _Cutter:
         tile = [*self._channels(), *self._rows(), *self._columns()]
         reduction = self._reduction(mixed)
         space = [k for k, dim in enumerate(self.dims) if not is_reduction(dim)]
-        by_weight = sorted(space, key=lambda k: (not self.dims[k].in_weight, self.dims[k].output[0] == 0))
+        weights_first = not self._pixels_first()
+        ordered = sorted(space, key=lambda k: (self.dims[k].in_weight != weights_first, self.dims[k].output[0] == 0))
         walk = self._walk(space, prod(digit.extent for digit in (*reduction, *tile)))
-        tasks = [self._rest(k, "task") for k in by_weight if self.left[k] > 1]
+        tasks = [self._rest(k, "task") for k in ordered if self.left[k] > 1]
         return [*tasks, *walk, *reduction, *tile, *lanes]
+
+    def _pixels_first(self) -> bool:
+        """Whether threads share out pixels before channels: where weights that look at single pixels stay in the cache,
+        each thread then reads the part of the input that it is likely to have written itself."""
+        weights = [dim for dim in self.dims if dim.in_weight]
+        single = not any(any(dim.input[1:]) for dim in weights)
+        return single and prod(dim.extent for dim in weights) <= WEIGHTS_THAT_STAY
 
     def _walk(self, space: list[int], updates: int) -> list[Digit]:
         """Rows that one task walks, where tiles are so small that to start a task for each would count."""
