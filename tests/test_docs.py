@@ -8,7 +8,13 @@ from types import ModuleType
 import pytest
 
 from loopwright.cli.main import run
-from scripts import write_cli_docs, write_compile_docs, write_recipe_docs, write_reliability_docs
+from scripts import (
+    write_cli_docs,
+    write_compile_docs,
+    write_performance_docs,
+    write_recipe_docs,
+    write_reliability_docs,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -16,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 @pytest.mark.parametrize(
     "script",
-    [write_cli_docs, write_compile_docs, write_recipe_docs, write_reliability_docs],
+    [write_cli_docs, write_compile_docs, write_performance_docs, write_recipe_docs, write_reliability_docs],
     ids=lambda script: script.PAGE.name,
 )
 def test_generated_pages_are_up_to_date(script: ModuleType):

@@ -19,6 +19,8 @@ from loopwright.targets.target import Target
 TRIED = 6
 """Schedules that are timed for an operator."""
 
+STEP_BYTES = 16 * 1024**2
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -32,10 +34,10 @@ class Tuning:
 
 def protocol_for(network: Network) -> Protocol:
     """How operators of the network are timed: with copies of their weights that span as much memory as the weights of
-    the whole network, in powers of two, so that they come from where they will come from in the network."""
+    the whole network, in steps of 16 MiB, so that they come from where they will come from in the network."""
     weights = FLOAT_BYTES * sum(layer.parameters for layer in network.layers)
     usual = Protocol()
-    return replace(usual, cold_bytes=max(usual.cold_bytes, 1 << max(weights - 1, 0).bit_length()))
+    return replace(usual, cold_bytes=max(usual.cold_bytes, -(-weights // STEP_BYTES) * STEP_BYTES))
 
 
 @contextmanager
