@@ -129,6 +129,13 @@ def test_every_schedule_gives_the_same(name: str, schedule: CpuSchedule) -> None
     assert_equal(FORMS[name], 1, Epilogue(shift=True, relu=True), schedule)
 
 
+def test_a_kernel_that_reads_nothing_but_padding_gives_zeros() -> None:
+    nest = parse("conv1d(co=1, ci=1, ow=3, padding=1)").nest()
+    own = TransformationSequence.parse("bottleneck(ow, 3)").apply(nest)
+    tensors = Tensors.floats(own)
+    assert not by_kernel(operator_form(own), tensors).any()
+
+
 def reduction_in_two() -> OperatorForm:
     """The input channels cut in two contractions that add up everywhere."""
     half = conv(32, 8, 6).contractions[0]

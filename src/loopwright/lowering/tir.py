@@ -15,7 +15,9 @@ Body = Callable[[Any], tirx.Stmt]
 
 
 def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
-    """The statements one after the other."""
+    """The statements one after the other; one that does nothing where there are none."""
+    if not statements:
+        return tirx.Evaluate(0)
     return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
