@@ -13,6 +13,7 @@ from loopwright.report.operators import NOTE, operator_rows, operator_table
 
 FIGURES = OperatorFigures(
     schedule="lanes=16 channels=1",
+    cold_schedule="lanes=16 channels=2",
     tuning_s=0.51,
     warm=Measurement((0.5, 0.1, 0.1), Protocol()),
     cold=Measurement((0.2, 0.2, 0.2), Protocol()),

@@ -20,14 +20,13 @@ from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.ir.loopnest import LoopNest
 from loopwright.ir.traffic import traffic
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.kernel import build_kernel
+from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.given import Given, given
 from loopwright.measurement.agreement import Agreement
-from loopwright.measurement.build import compile_function
 from loopwright.measurement.peak import Probe, cache_levels, copy_probe, level_of, peak_probe
-from loopwright.measurement.timer import Call, Measurement, Protocol, measure
-from loopwright.measurement.tune import Tuned, TuningError, tune
-from loopwright.measurement.workload import cold_call, warm_call
+from loopwright.measurement.timer import Measurement, Protocol, measure
+from loopwright.measurement.tune import Built, TuningError, build_schedules
+from loopwright.measurement.workload import WeightCopies, cold_call, warm_call
 from loopwright.operators import parse
 from loopwright.targets.processors import require_runnable
 from loopwright.targets.target import Target
@@ -36,6 +35,9 @@ from loopwright.transformations import TransformationSequence
 EPILOGUE = Epilogue(shift=True, relu=True)
 SAMPLE_MS = 10.0
 """Long enough that the first call of a sample, which finds the caches full of what was timed before, does not count."""
+
+TUNING = Protocol(rounds=5)
+"""How the schedules of an operator are timed beside each other."""
 
 TRIED = 12
 BUDGET_S = 2.5
@@ -74,11 +76,13 @@ class Case:
 
 @dataclass(frozen=True)
 class OperatorFigures:
-    """What was measured of an operator, all in one run. ``warm`` has the same weights in every call, ``cold`` others.
-    ``peak_gflops`` is the target's peak; ``bandwidth_gbps`` that of copies in the cache level that holds the operator's
-    bytes; ``copy_ms`` what one call takes that copies as many bytes as the operator touches."""
+    """What was measured of an operator, all in one run. ``warm`` has the same weights in every call, and the
+    ``schedule`` that is fastest so; ``cold`` has other weights in every call, and ``cold_schedule``. ``peak_gflops`` is
+    the target's peak; ``bandwidth_gbps`` that of copies in the cache level that holds the operator's bytes; ``copy_ms``
+    what one call takes that copies as many bytes as the operator touches."""
 
     schedule: str
+    cold_schedule: str
     tuning_s: float
     warm: Measurement
     cold: Measurement
@@ -168,13 +172,18 @@ class _Bench:
     def _figures(self, case: Case, wanted: Given, copies: Probe) -> OperatorFigures:
         form = operator_form(case.nest)
         start = perf_counter()
-        tuned = self._tuned(form, case.images, wanted)
+        warmest, coldest = self._tuned(form, case.images, wanted)
         tuning_s = perf_counter() - start
         same = copy_probe(self._target, case.memory_bytes, times=1)
-        calls = [*self._calls(form, case.images, tuned), self._peak.call, copies.call, same.call]
+        ours = [
+            warm_call(warmest.kernel, warmest.compiled),
+            cold_call(coldest.kernel, coldest.compiled, self._protocol),
+        ]
+        calls = [*ours, self._peak.call, copies.call, same.call]
         warm, cold, peak, copied, copied_once = measure(calls, self._protocol)
         return OperatorFigures(
-            str(tuned.schedule),
+            str(warmest.schedule),
+            str(coldest.schedule),
             tuning_s,
             warm,
             cold,
@@ -183,17 +192,18 @@ class _Bench:
             copied_once.median_ms * case.memory_bytes / same.work,
         )
 
-    def _tuned(self, form: OperatorForm, images: int, wanted: Given) -> Tuned:
-        """Held against PyTorch, but for products of two inputs, which have no weights of their own."""
+    def _tuned(self, form: OperatorForm, images: int, wanted: Given) -> tuple[Built, Built]:
+        """The fastest with warm and with cold weights. They are held against PyTorch, but for products of two inputs,
+        which have no weights of their own."""
         agreement = None if form.two_inputs else Agreement.of(form, images, EPILOGUE, self._target)
-        return tune(form, images, EPILOGUE, self._target, self._protocol, TRIED, BUDGET_S, agreement, wanted)
-
-    def _calls(self, form: OperatorForm, images: int, tuned: Tuned) -> Iterator[Call]:
-        """The tuned kernel with warm and with cold weights."""
-        kernel = build_kernel(form, images, EPILOGUE, self._target, tuned.schedule)
-        compiled = compile_function(kernel.primfunc, self._target)
-        yield warm_call(kernel, compiled)
-        yield cold_call(kernel, compiled, self._protocol)
+        candidates = schedules(form, self._target, wanted)[:TRIED]
+        built = build_schedules(form, images, EPILOGUE, self._target, candidates, BUDGET_S, agreement)
+        copies = WeightCopies()
+        calls = [warm_call(own.kernel, own.compiled, copies) for own in built]
+        calls += [cold_call(own.kernel, own.compiled, TUNING, copies) for own in built]
+        times = [measurement.median_ms for measurement in measure(calls, TUNING)]
+        warm, cold = (dict(zip(own, built, strict=True)) for own in (times[: len(built)], times[len(built) :]))
+        return warm[min(warm)], cold[min(cold)]
 
 
 def _convolutions(sizes: Sequence[tuple[int, int]], sequence: str = "") -> Iterator[str]:

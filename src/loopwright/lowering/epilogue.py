@@ -64,13 +64,13 @@ class EpilogueBuffers:
         return tirx.min(result, splat(tirx.const(self.epilogue.at_most, "float32"), lanes))
 
 
-def epilogue_buffers(epilogue: Epilogue, n: int, output_shape: Shape, lanes: int) -> EpilogueBuffers:
+def epilogue_buffers(epilogue: Epilogue, n: int, output_shape: Shape, lanes: int, prefix: str = "") -> EpilogueBuffers:
     """Fresh parameters: scale and shift of shape (C,), the residual in the output's stored form."""
     stored = blocked_shape(n, output_shape, lanes)
     channels = (output_shape[0],)
     return EpilogueBuffers(
         epilogue,
-        scale=tirx.decl_buffer(channels, "float32", "scale"),
-        shift=tirx.decl_buffer(channels, "float32", "shift"),
-        residual=tirx.decl_buffer(stored, "float32", "residual"),
+        scale=tirx.decl_buffer(channels, "float32", f"{prefix}scale"),
+        shift=tirx.decl_buffer(channels, "float32", f"{prefix}shift"),
+        residual=tirx.decl_buffer(stored, "float32", f"{prefix}residual"),
     )

@@ -101,7 +101,7 @@ class Fusion:
         self.chains[fused.result] = fused
 
     def _absorb_next(self, fused: FusedChain) -> FusedChain | None:
-        user = self._only_user(fused.result)
+        user = self.only_user(fused.result)
         if user is None or user.var in self._taken or fused.relu:
             return None
         longer = self._absorb(fused, user)
@@ -109,7 +109,7 @@ class Fusion:
             self._taken.add(user.var)
         return longer
 
-    def _only_user(self, var: relax.Var) -> relax.VarBinding | None:
+    def only_user(self, var: relax.Var) -> relax.VarBinding | None:
         """The binding that alone uses the variable, once; None if there are others or the function returns it."""
         users = self._users[var]
         return users[0] if len(users) == 1 else None
@@ -131,7 +131,7 @@ class Fusion:
         """The call's variable; for a call with several outputs (batch norm has three) that of the only one in use."""
         if not isinstance(user.var.ty, relax.TupleType):
             return user.var
-        pick = self._only_user(user.var)
+        pick = self.only_user(user.var)
         if pick is None:
             return None
         self._taken.add(pick.var)

@@ -1,7 +1,8 @@
 """From an operator's form to one TIR function over blocked activations, and the weights packed for it.
 
 The function computes ``out = relu?(conv(x) * scale + shift + residual?)`` in float32. Its parameters are ``x``, the
-packed weights, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``.
+packed weights, then those of ``scale`` (C,), ``shift`` (C,), ``residual`` that the epilogue names, and ``out``. With a
+prologue, ``x`` stands for ``min?(relu?(x * scale + shift), at_most)``, whose parameters come before ``out``.
 Activations are images (`loopwright.lowering.axes`), stored as `loopwright.lowering.layout` says.
 """
 
@@ -21,13 +22,23 @@ from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buf
 from loopwright.lowering.layout import Blocks, Channels, blocked_shape, channel_block
 from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
 from loopwright.lowering.schedules.given import Given
+from loopwright.lowering.schedules.panel import takes_panels
 from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
 from loopwright.targets.target import Target
 
-__all__ = ["Blocks", "CpuSchedule", "Epilogue", "Kernel", "build_kernel", "channel_block", "schedules"]
+__all__ = [
+    "Blocks",
+    "CpuSchedule",
+    "Epilogue",
+    "Kernel",
+    "build_kernel",
+    "channel_block",
+    "schedules",
+    "takes_prologue",
+]
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,14 @@ def build_kernel(
     blocks: Blocks | None = None,
     read: Channels | None = None,
     whole: int | None = None,
+    prologue: Epilogue | None = None,
 ) -> Kernel:
     """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest. Without
     ``blocks`` at most a vector's lanes of channels lie side by side.
 
     With ``read``, the form's input is these channels of ``x``. With ``whole``, ``out`` has so many channels, in blocks
     as large as those of the form's output, and an int32 parameter before it says at which block the results start.
+    A ``prologue``, without residual, is for forms that `takes_prologue`.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """
@@ -73,7 +86,8 @@ def build_kernel(
         )
     lanes = target.vector_lanes
     blocks = blocks or Blocks(lanes, lanes)
-    stages = _stages(form, target, schedule, blocks.input, read)
+    panel_threads = target.threads if prologue else 0
+    stages = _stages(form, target, schedule, blocks.input, read, panel_threads)
     written = stages[-1].form.output_shape
     x = tirx.decl_buffer(blocked_shape(n, stages[0].form.input_shape, blocks.input), "float32", "x")
     out = tirx.decl_buffer(blocked_shape(n, (whole or written[0], *written[1:]), blocks.output), "float32", "out")
@@ -81,16 +95,23 @@ def build_kernel(
     contractions = tuple(contraction for stage in stages for contraction in stage.contractions)
     weights = [tirx.decl_buffer(c.shape, "float32", f"weight_{k}") for k, c in enumerate(contractions)]
     extra = epilogue_buffers(epilogue, n, written, blocks.output)
+    before = epilogue_buffers(prologue, n, form.input_shape, blocks.input, "prologue_") if prologue else None
     parts = tuple(part for stage in stages for part in stage.parts)
     result = Result(out, first_block if whole else None)
-    body = sequence(_chained(stages, n, x, weights, result, extra, lanes))
-    primfunc = tirx.PrimFunc([x, *weights, *extra.parameters, *([first_block] if whole else []), out], body)
+    body = sequence(_chained(stages, n, x, weights, result, extra, lanes, before))
+    added = [*extra.parameters, *(before.parameters if before else ()), *([first_block] if whole else [])]
+    primfunc = tirx.PrimFunc([x, *weights, *added, out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
 def schedules(form: OperatorForm, target: Target, given: Given | None = None) -> list[CpuSchedule]:
     """Those worth timing for the kernel of ``form`` that follow what is ``given``, the most promising first."""
     return variants(as_image(form.stages[0]).form, target, given)
+
+
+def takes_prologue(form: OperatorForm) -> bool:
+    """Whether a kernel of ``form`` can have a prologue: one convolution of kernel size and stride 1 and one group."""
+    return form.then is None and not form.two_inputs and takes_panels(as_image(form).form)
 
 
 @dataclass(frozen=True)
@@ -104,7 +125,12 @@ class _Stage:
 
 
 def _stages(
-    form: OperatorForm, target: Target, schedule: CpuSchedule | None, input_block: int, read: Channels | None
+    form: OperatorForm,
+    target: Target,
+    schedule: CpuSchedule | None,
+    input_block: int,
+    read: Channels | None,
+    panel_threads: int,
 ) -> list[_Stage]:
     """The stages of ``form``; ``schedule``, ``input_block`` and the channels that are ``read`` are the first one's."""
     stages: list[_Stage] = []
@@ -114,7 +140,7 @@ def _stages(
         chosen = schedule if schedule and not stages else variants(image, target)[0]
         image = _reading(image, read) if read and not stages else image
         block = target.vector_lanes if stages else input_block
-        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, block)))
+        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, block, panel_threads)))
         first += len(own.contractions)
     return stages
 
@@ -138,8 +164,10 @@ def _chained(
     out: Result,
     extra: EpilogueBuffers,
     lanes: int,
+    prologue: EpilogueBuffers | None,
 ) -> list[tirx.Stmt]:
-    """The stages one after the other, each into a buffer that the next reads; the epilogue takes part in the last."""
+    """The stages one after the other, each into a buffer that the next reads; the epilogue takes part in the last. A
+    prologue is that of the only one."""
     statements: list[tirx.Stmt] = []
     remaining = list(weights)
     for stage in stages:
@@ -148,7 +176,7 @@ def _chained(
         result, after = (out, extra) if last else _intermediate(stage.form, n, lanes)
         if not last:
             statements.append(tirx.AllocBuffer(result.buffer))
-        kernel = CpuKernel(stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule)
+        kernel = CpuKernel(stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule, prologue)
         statements += kernel.statements()
         x = result.buffer
     return statements

@@ -14,7 +14,7 @@ from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.constants import static_shape
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.fusion import FusedChain
-from loopwright.lowering.kernel import Kernel, build_kernel
+from loopwright.lowering.kernel import Kernel, build_kernel, takes_prologue
 from loopwright.lowering.layout import Blocks, Channels
 from loopwright.lowering.scaling import scaled
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -38,6 +38,7 @@ class _Request:
     read: Channels | None = None
     whole: int | None = None
     epilogue: Epilogue = field(default_factory=Epilogue)
+    prologue: Epilogue | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,21 +63,39 @@ class NetworkKernels:
         self._choose = choose
         self._kernels: dict[_Request, Kernel] = {}
 
+    def takes_prologue(self, convolution: relax.Call) -> bool:
+        """Whether the kernel of a convolution can compute what comes before it for each element alone."""
+        return takes_prologue(self._form(convolution))
+
     def bind(
-        self, fused: FusedChain, weight: np.ndarray, input_block: int, read: Channels, whole: int | None
+        self,
+        fused: FusedChain,
+        weight: np.ndarray,
+        input_block: int,
+        read: Channels,
+        whole: int | None,
+        prologue: Epilogue | None = None,
     ) -> BoundKernel:
         """The kernel of a convolution and what follows it; ``weight`` is the traced one, (co, ci / groups, kh, kw).
 
-        The input is the channels ``read`` of a tensor in which ``input_block`` channels lie side by side; with
-        ``whole`` the result is part of a tensor of so many channels.
+        The input is the channels ``read`` of a tensor in which ``input_block`` channels lie side by side, after the
+        ``prologue``; with ``whole`` the result is part of a tensor of so many channels.
         """
-        layer = self._layers.get(fused.source.args[1].name, "")
-        module = self._module.get_submodule(layer) if layer else None
-        form = module.form if isinstance(module, OperatorModule) else plain_form(fused.source)
+        module, form = self._layer(fused.source), self._form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
         blocks = Blocks(input_block, self.target.vector_lanes)
-        return self._bound(fused, weights, _Request(form, static_shape(fused.result)[0], blocks, read, whole))
+        request = _Request(form, static_shape(fused.result)[0], blocks, read, whole, prologue=prologue)
+        return self._bound(fused, weights, request)
+
+    def _layer(self, convolution: relax.Call) -> nn.Module | None:
+        """The module of a convolution that is a layer of the network."""
+        layer = self._layers.get(convolution.args[1].name, "")
+        return self._module.get_submodule(layer) if layer else None
+
+    def _form(self, convolution: relax.Call) -> OperatorForm:
+        module = self._layer(convolution)
+        return module.form if isinstance(module, OperatorModule) else plain_form(convolution)
 
     def bind_linear(self, fused: FusedChain, matrix: np.ndarray) -> BoundKernel:
         """The kernel of a linear layer and what follows it, over one image of all rows as columns, whose channels lie
@@ -101,6 +120,7 @@ class NetworkKernels:
                 blocks=wanted.blocks,
                 read=wanted.read,
                 whole=wanted.whole,
+                prologue=wanted.prologue,
             )
         return self._kernels[wanted]
 

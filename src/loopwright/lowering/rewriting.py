@@ -13,7 +13,7 @@ from loopwright.lowering.blocked_operations import blocked_call
 from loopwright.lowering.concatenations import Concatenations, Place
 from loopwright.lowering.constants import Constants, operation_name, static_shape
 from loopwright.lowering.functions import Functions, KernelCall
-from loopwright.lowering.fusion import FusedChain, Fusion, is_linear, variables
+from loopwright.lowering.fusion import FusedChain, Fusion, is_convolution, is_linear, variables
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import ImportedNetwork
 from loopwright.lowering.values import Values
@@ -31,6 +31,7 @@ class Rewriting:
         self._constants = Constants(imported.function.params[imported.input_count :], imported.parameters)
         self._functions = Functions(self._builder)
         concatenations = Concatenations(imported.bindings)
+        self._prologues: dict[relax.Var, FusedChain] = {}
         self._values = Values(self._builder, self._constants, self._functions, concatenations, kernels.target)
         self.notes: list[str] = []
         self.module = self._rewrite(imported)
@@ -55,7 +56,7 @@ class Rewriting:
         if fusion.is_inside(binding.var):
             return
         if binding.var in fusion.chains:
-            self._compute(fusion.chains[binding.var])
+            self._compute(fusion.chains[binding.var], fusion)
         elif self._values.join(binding.var):
             return
         elif (blocked := blocked_call(binding.value, self._values)) is not None:
@@ -64,15 +65,28 @@ class Rewriting:
             self._values.set_plain(binding.var, self._values.emit(self._values.plain(binding.value)))
             self._note(binding)
 
-    def _compute(self, fused: FusedChain) -> None:
+    def _compute(self, fused: FusedChain, fusion: Fusion) -> None:
         if is_linear(fused.source, self._constants):
             self._values.set_plain(fused.result, self._linear(fused))
         elif isinstance(fused.source, relax.Call):
             self._compute_convolution(fused)
+        elif self._precedes_convolution(fused, fusion):
+            self._prologues[fused.result] = fused
         else:
             arguments = [*map(relax.const, fused.affine_arguments), *self._residual(fused)]
             place = self._values.place(fused.result)
             self._values.compute_pointwise(fused.result, fused.source, fused.epilogue, arguments, place)
+
+    def _precedes_convolution(self, fused: FusedChain, fusion: Fusion) -> bool:
+        """Whether an elementwise chain is there for one convolution alone, whose kernel can compute it."""
+        user = fusion.only_user(fused.result)
+        return (
+            user is not None
+            and fused.residual is None
+            and is_convolution(user.value, self._constants)
+            and self._values.lies_in_blocks(fused.source)
+            and self._kernels.takes_prologue(user.value)
+        )
 
     def _linear(self, fused: FusedChain) -> relax.Var:
         rows, matrix = fused.source.args
@@ -88,10 +102,14 @@ class Rewriting:
     def _compute_convolution(self, fused: FusedChain) -> None:
         place = self._values.aligned_place(fused.result)
         whole = None if place is None else place.within.whole
-        image, read = self._values.aligned_source(fused.source.args[0])
+        given = fused.source.args[0]
+        before = self._prologues.get(given)
+        image, read = self._values.aligned_source(given if before is None else before.source)
         weight, block = self._constants.value(fused.source.args[1]), static_shape(image)[-1]
-        bound = self._kernels.bind(fused, weight, block, read, whole)
-        arguments = [image, *map(relax.const, bound.constants), *self._residual(fused), *self._first_block(place)]
+        bound = self._kernels.bind(fused, weight, block, read, whole, None if before is None else before.epilogue)
+        made_ready = () if before is None else before.affine_arguments
+        arguments = [image, *map(relax.const, bound.constants), *self._residual(fused), *map(relax.const, made_ready)]
+        arguments += self._first_block(place)
         kernel = bound.kernel
         self._values.compute(
             fused.result, KernelCall("convolution", id(kernel), lambda: kernel.primfunc, arguments), place

@@ -80,6 +80,11 @@ class Values:
         alone = place is None or not self._is_aligned(place)
         return (self.image(var), Channels(static_shape(var)[1])) if alone else self._source(var)
 
+    def lies_in_blocks(self, var: relax.Var) -> bool:
+        """Whether the value is at hand in blocked layout as whole blocks of a tensor's channels."""
+        place = self._places.get(var)
+        return self.is_blocked(var) and (place is None or self._is_aligned(place))
+
     def _is_aligned(self, place: Place) -> bool:
         block = self.channel_block(place.within.whole)
         return block == self.channel_block(place.channels) and place.first % block == 0

@@ -16,7 +16,7 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
-from loopwright.measurement.timer import Call, Measurement, Protocol, measure
+from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.measurement.workload import WeightCopies, cold_call
 from loopwright.targets.target import Target
 
@@ -36,6 +36,15 @@ class Tuned:
     schedule: CpuSchedule
     measurement: Measurement
     others: tuple[tuple[CpuSchedule, Measurement], ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A schedule's kernel, ready to run."""
+
+    schedule: CpuSchedule
+    kernel: Kernel
+    compiled: Compiled
 
 
 def tune(
@@ -64,20 +73,36 @@ def tune_schedules(
     budget_s: float = 2.0,
     agreement: Agreement | None = None,
 ) -> Tuned:
-    """The best of ``candidates``, built in their order, several at once, while ``budget_s`` seconds last (at least
-    one), and then timed in turns.
+    """The best of ``candidates`` with cold weights, built as `build_schedules` does and then timed in turns; raises
+    what that raises."""
+    built = build_schedules(form, n, epilogue, target, candidates, budget_s, agreement)
+    copies = WeightCopies()
+    calls = [cold_call(own.kernel, own.compiled, protocol, copies) for own in built]
+    return fastest([own.schedule for own in built], measure(calls, protocol))
 
-    With an ``agreement`` every kernel is held against PyTorch before it is timed. Raises `TuningError` when a kernel
-    does not compile or gives other numbers.
+
+def build_schedules(
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    candidates: Sequence[CpuSchedule],
+    budget_s: float,
+    agreement: Agreement | None = None,
+) -> list[Built]:
+    """The first of ``candidates``, built in their order, several at once, while ``budget_s`` seconds last; at least
+    one.
+
+    With an ``agreement`` every kernel is held against PyTorch. Raises `TuningError` when a kernel does not compile or
+    gives other numbers.
     """
     set_threads(target.threads)  # TVM keeps threads for each thread that calls; those that build have others
-    chosen: list[tuple[CpuSchedule, Call]] = []
-    copies = WeightCopies()
-    for schedule, kernel, compiled in _built_within(form, n, epilogue, target, candidates, budget_s):
+    built = []
+    for own in _built_within(form, n, epilogue, target, candidates, budget_s):
         if agreement is not None:
-            _check(agreement, kernel, compiled, schedule)
-        chosen.append((schedule, cold_call(kernel, compiled, protocol, copies)))
-    return _fastest([schedule for schedule, _ in chosen], measure([call for _, call in chosen], protocol))
+            _check(agreement, own)
+        built.append(own)
+    return built
 
 
 def _built_within(
@@ -87,7 +112,7 @@ def _built_within(
     target: Target,
     candidates: Sequence[CpuSchedule],
     budget_s: float,
-) -> Iterator[tuple[CpuSchedule, Kernel, Compiled]]:
+) -> Iterator[Built]:
     end = monotonic() + budget_s
     with ThreadPoolExecutor(target.threads) as pool:
         for start in range(0, len(candidates), target.threads):
@@ -96,7 +121,7 @@ def _built_within(
             together = candidates[start : start + target.threads]
             kernels = [build_kernel(form, n, epilogue, target, schedule) for schedule in together]
             compiled = pool.map(partial(_compiled, target), together, kernels)
-            yield from zip(together, kernels, compiled, strict=True)
+            yield from map(Built, together, kernels, compiled)
 
 
 def _compiled(target: Target, schedule: CpuSchedule, kernel: Kernel) -> Compiled:
@@ -106,13 +131,14 @@ def _compiled(target: Target, schedule: CpuSchedule, kernel: Kernel) -> Compiled
         raise TuningError("build", f"{schedule}: {str(error).strip().splitlines()[0]}") from error
 
 
-def _check(agreement: Agreement, kernel: Kernel, compiled: Compiled, schedule: CpuSchedule) -> None:
-    error = agreement.error(kernel, compiled)
+def _check(agreement: Agreement, built: Built) -> None:
+    error = agreement.error(built.kernel, built.compiled)
     if error > TOLERANCE:
-        raise TuningError("check", f"{schedule}: differs from PyTorch by {error:.1e} of the largest output")
+        raise TuningError("check", f"{built.schedule}: differs from PyTorch by {error:.1e} of the largest output")
 
 
-def _fastest(tried: Sequence[CpuSchedule], measurements: Sequence[Measurement]) -> Tuned:
+def fastest(tried: Sequence[CpuSchedule], measurements: Sequence[Measurement]) -> Tuned:
+    """The schedule with the lowest median, beside the others."""
     ranked = sorted(zip(tried, measurements, strict=True), key=lambda pair: pair[1].median_ms)
     (schedule, measurement), *others = ranked
     return Tuned(schedule, measurement, tuple(others))

@@ -38,9 +38,9 @@ def cold_call(kernel: Kernel, compiled: Compiled, protocol: Protocol, copies: We
     return _call(kernel, compiled, protocol.copies_of(weight_bytes), copies or WeightCopies())
 
 
-def warm_call(kernel: Kernel, compiled: Compiled) -> Call:
+def warm_call(kernel: Kernel, compiled: Compiled, copies: WeightCopies | None = None) -> Call:
     """A call of ``compiled`` on random tensors, with the same weights each time."""
-    return _call(kernel, compiled, 1, WeightCopies())
+    return _call(kernel, compiled, 1, copies or WeightCopies())
 
 
 def _call(kernel: Kernel, compiled: Compiled, count: int, copies: WeightCopies) -> Call:

@@ -41,7 +41,7 @@ def operator_table(rows: Sequence[OperatorRow]) -> Table:
     table.add_column("operator")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "level" else "right", no_wrap=True)
-    table.add_column("schedule")
+    table.add_column("schedule, warm")
     for row in rows:
         cells = [""] * len(HEADINGS) if row.figures is None else _cells(row, row.figures)
         table.add_row(_name(row), *cells, row.figures.schedule if row.figures else row.reason)
@@ -87,6 +87,7 @@ def _numbers(row: OperatorRow) -> dict[str, Cell]:
 def _measured(row: OperatorRow, figures: OperatorFigures) -> dict[str, Cell]:
     values: tuple[Cell, ...] = (  # in the order of _MEASURED
         figures.schedule,
+        figures.cold_schedule,
         round(figures.tuning_s, 3),
         figures.warm.median_ms,
         figures.cold.median_ms,
@@ -105,6 +106,7 @@ def _measured(row: OperatorRow, figures: OperatorFigures) -> dict[str, Cell]:
 
 _MEASURED = (
     "schedule",
+    "cold_schedule",
     "tuning_s",
     "warm_ms",
     "cold_ms",

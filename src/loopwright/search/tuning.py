@@ -16,7 +16,7 @@ from loopwright.store import Store, default_path
 from loopwright.targets.processors import runs_here
 from loopwright.targets.target import Target
 
-TRIED = 6
+TRIED = 8
 """Schedules that are timed for an operator."""
 
 STEP_BYTES = 16 * 1024**2

@@ -1,15 +1,17 @@
 """An estimate of a schedule's time, good enough to order register tiles before they are timed.
 
-Per reduction step a core issues two vector multiply-adds and two loads a cycle, and a tile of few vectors waits for the
-latency of its own additions. A tile spills when its vectors and the inputs that neighbouring taps share exceed what
-LLVM keeps in registers. To this come what a tile costs once (clearing, storing) and the weights it streams. Kernels are
-compiled by the hundred, so that many updates written out count against a schedule too. Minimal filtering has fewer
-updates, more weights, and the transforms.
+Per reduction step a core issues two vector multiply-adds a cycle, loads take a little of that time, and a tile of few
+vectors waits for the latency of its own additions. A tile spills when its vectors and the inputs that they share exceed
+what LLVM keeps in registers. To this come what a tile costs once (clearing, storing) and the weights it streams.
+Kernels are compiled by the hundred, so that many updates written out count against a schedule too. Minimal filtering
+has fewer updates, more weights, and the transforms.
 """
 
 from __future__ import annotations
 
 from math import prod
+
+import numpy as np
 
 from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
@@ -20,6 +22,7 @@ from loopwright.lowering.schedules.winograd import WinogradContraction, cut_wind
 from loopwright.targets.target import Target
 
 ISSUED_PER_CYCLE = 2
+CYCLES_PER_LOAD = 0.25
 ADD_LATENCY = 6
 CYCLES_PER_TILE = 40
 CYCLES_PER_TASK = 60
@@ -29,27 +32,41 @@ COLD_BYTES_PER_CYCLE = 8
 CYCLES_PER_TRANSFORMED = 6
 CYCLES_PER_BARRIER = 5000
 SPILL = 2.5
-LIVE_VALUES_PER_REGISTER = 1.3
-FEW_UPDATES, MANY_UPDATES = 2500, 800
+LIVE_VALUES_PER_REGISTER = 1.25
+SPARE_REGISTERS = 2
+FEW_UPDATES, MANY_UPDATES = 5000, 1600
 
 
 def estimated_cycles(form: OperatorForm, schedule: CpuSchedule, target: Target) -> float:
     """Cycles of one core for one image, summed over the contractions and divided among the threads."""
+    return sum(_contraction_cycles(form, contraction, schedule, target) for contraction in form.contractions)
+
+
+def _contraction_cycles(form: OperatorForm, contraction: Contraction, schedule: CpuSchedule, target: Target) -> float:
     block = channel_block(form.input_shape[0], target.vector_lanes)
-    return sum(_contraction_cycles(contraction, schedule, block, target) for contraction in form.contractions)
-
-
-def _contraction_cycles(contraction: Contraction, schedule: CpuSchedule, block: int, target: Target) -> float:
     filtered = cut_windows(contraction, schedule, block)
-    return (
-        _cycles(cut(contraction, schedule, block), target) if filtered is None else _filtered_cycles(filtered, target)
-    )
+    if filtered is not None:
+        return _filtered_cycles(filtered, target)
+    return _cycles(cut(contraction, schedule, block), _share_inside(form, contraction), target)
+
+
+def _share_inside(form: OperatorForm, contraction: Contraction) -> float:
+    """The share of instances that read from inside of the input; the others are left out."""
+    return prod(_share_inside_axis(form.input_shape[axis], contraction, axis) for axis in (1, 2))
+
+
+def _share_inside_axis(size: int, contraction: Contraction, axis: int) -> float:
+    read = np.array([contraction.input_offset[axis]])
+    for dim in contraction.dims:
+        if dim.input[axis]:
+            read = (read[:, None] + dim.input[axis] * np.arange(dim.extent)).ravel()
+    return float(((read >= 0) & (read < size)).mean())
 
 
 def _filtered_cycles(filtered: WinogradContraction, target: Target) -> float:
     digits, tiles = filtered.digits, filtered.tiles
     held = digits.extent("channel")
-    step = max(held * tiles / ISSUED_PER_CYCLE, (held + tiles) / ISSUED_PER_CYCLE, ADD_LATENCY)
+    step = _step_cycles(held * tiles, held + tiles)
     tasks = digits.extent("block") if filtered.by_channel else filtered.groups
     tile_cycles = digits.extent("reduce") * step + CYCLES_PER_TILE + held * tiles * CYCLES_PER_STORE
     product = filtered.groups * digits.extent("position") * digits.extent("block") * tile_cycles / tasks
@@ -69,11 +86,12 @@ def _exchange_cycles(filtered: WinogradContraction) -> float:
     return CYCLES_PER_BARRIER + FLOAT_BYTES * elements / 2 / COLD_BYTES_PER_CYCLE
 
 
-def _cycles(digits: Digits, target: Target) -> float:
+def _cycles(digits: Digits, share_inside: float, target: Target) -> float:
     tasks, walked = digits.extent("task"), digits.extent("walk")
     strips = _strip_widths(digits)
     steps = digits.extent("reduce") * digits.extent("tap")
-    compute = walked * sum(_tile_cycles(digits, width, steps, target) for width in strips) + CYCLES_PER_TASK
+    tiles = sum(_tile_cycles(digits, width, steps * share_inside, target) for width in strips)
+    compute = walked * tiles + CYCLES_PER_TASK
     weight_bytes = FLOAT_BYTES * steps * digits.extent("channel") * digits.extent("lane")
     streamed = tasks * walked * len(strips) * weight_bytes / CACHED_BYTES_PER_CYCLE
     cold = FLOAT_BYTES * prod(digits.contraction.weight_shape) / COLD_BYTES_PER_CYCLE
@@ -83,13 +101,27 @@ def _cycles(digits: Digits, target: Target) -> float:
     return run * (1 + updates / FEW_UPDATES + (updates / MANY_UPDATES) ** 2)
 
 
-def _tile_cycles(digits: Digits, width: int, steps: int, target: Target) -> float:
+def _tile_cycles(digits: Digits, width: int, steps: float, target: Target) -> float:
     channels, pixels = digits.extent("channel"), digits.extent("row") * width
     vectors, inputs = channels * pixels, digits.extent("row") * _input_columns(digits, width)
     loads = channels + inputs / _column_taps(digits)
-    step = max(vectors / ISSUED_PER_CYCLE, loads / ISSUED_PER_CYCLE, ADD_LATENCY)
-    spilled = vectors + channels + inputs > target.vector_registers * LIVE_VALUES_PER_REGISTER
-    return steps * step * (SPILL if spilled else 1.0) + CYCLES_PER_TILE + vectors * CYCLES_PER_STORE
+    step = _step_cycles(vectors, loads)
+    spill = SPILL if _spills(digits, vectors, inputs, target) else 1.0
+    return steps * step * spill + CYCLES_PER_TILE + vectors * CYCLES_PER_STORE
+
+
+def _spills(digits: Digits, vectors: int, inputs: int, target: Target) -> bool:
+    """A single vector of channels takes its inputs from memory. More of them share the inputs in registers, and so do
+    the kernel's columns."""
+    channels, taps = digits.extent("channel"), _column_taps(digits)
+    if channels == 1 or taps == 1:
+        return vectors + taps * channels > target.vector_registers - SPARE_REGISTERS
+    return vectors + channels + inputs > target.vector_registers * LIVE_VALUES_PER_REGISTER
+
+
+def _step_cycles(updates: float, loads: float) -> float:
+    """Of one reduction step of a tile. Loads cost some time even where they could be hidden behind the updates."""
+    return max(updates / ISSUED_PER_CYCLE + CYCLES_PER_LOAD * loads, ADD_LATENCY)
 
 
 def _column_taps(digits: Digits) -> int:

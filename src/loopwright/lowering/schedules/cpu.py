@@ -18,6 +18,7 @@ from loopwright.lowering.schedules import general
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.finish import finish
 from loopwright.lowering.schedules.packing import pack, packed_shape
+from loopwright.lowering.schedules.panel import Panel
 from loopwright.lowering.schedules.placement import (
     Placement,
     covers_output,
@@ -61,22 +62,27 @@ class PackedContraction:
 AnyContraction = PackedContraction | WinogradContraction
 
 
-def pack_contractions(form: OperatorForm, schedule: CpuSchedule, block_at_most: int) -> tuple[AnyContraction, ...]:
+def pack_contractions(
+    form: OperatorForm, schedule: CpuSchedule, block_at_most: int, panel_threads: int = 0
+) -> tuple[AnyContraction, ...]:
     """Tiles for every contraction whose results go to different outputs; at most ``block_at_most`` input channels lie
-    side by side."""
+    side by side. With ``panel_threads`` tasks have panels of their input, for so many threads."""
     block = channel_block(form.input_shape[0], block_at_most)
-    return tuple(_packed(form, contraction, schedule, block) for contraction in form.contractions)
+    return tuple(_packed(form, contraction, schedule, block, panel_threads) for contraction in form.contractions)
 
 
-def _packed(form: OperatorForm, contraction: Contraction, schedule: CpuSchedule, block: int) -> AnyContraction:
+def _packed(
+    form: OperatorForm, contraction: Contraction, schedule: CpuSchedule, block: int, panel_threads: int
+) -> AnyContraction:
     if not is_injective(form, contraction):
         return PackedContraction(general.whole_dims(contraction), tiled=False)
-    return cut_windows(contraction, schedule, block) or PackedContraction(cut(contraction, schedule, block), tiled=True)
+    filtered = cut_windows(contraction, schedule, block)
+    return filtered or PackedContraction(cut(contraction, schedule, block, panel_threads), tiled=True)
 
 
 @dataclass(frozen=True)
 class CpuKernel:
-    """The body of the kernel over given buffers."""
+    """The body of the kernel over given buffers. With a ``prologue`` the form is one that `takes_panels`."""
 
     form: OperatorForm
     n: int
@@ -86,6 +92,7 @@ class CpuKernel:
     out: Result
     epilogue: EpilogueBuffers
     schedule: CpuSchedule
+    prologue: EpilogueBuffers | None = None
 
     def statements(self) -> list[tirx.Stmt]:
         places = placements(self.form) if all(c.tiled for c in self.contractions) else None
@@ -130,7 +137,8 @@ class CpuKernel:
         arguments = (self.n, self.x, weight, places, self.out.block, store, ahead)
         if isinstance(packed, WinogradContraction):
             return WinogradKernel(packed, *arguments).statement()
-        return TileKernel(packed.digits, *arguments).statement()
+        panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue)
+        return TileKernel(packed.digits, *arguments, panel).statement()
 
     def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
         return self.out.store(self.epilogue.apply(value, place, lanes), place, lanes)

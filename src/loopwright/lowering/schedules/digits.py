@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from math import gcd, prod
 
@@ -19,9 +20,12 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 
 TAPS_AT_MOST = 16
 TASKS_AT_LEAST = 16
-WEIGHTS_THAT_STAY = 1 << 18
 UPDATES_OF_A_TASK = 2048
 """Vector multiply-adds, below which the start of a task counts."""
+WAIT_AT_MOST = Fraction(5, 4)
+"""How much longer tasks may take that are not equally many for all threads, before others are shared out."""
+PANEL_ELEMENTS = 1 << 15
+"""Of a task's panel of its input, where more tasks make smaller ones: they then stay in the caches of a processor."""
 
 Axes = tuple[Affine, Affine, Affine]
 
@@ -92,9 +96,10 @@ class Digits:
         return tuple(digit for digit in self.digits if self.contraction.dims[digit.dim].in_weight)
 
 
-def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int) -> Digits:
-    """The digits of ``contraction`` under ``schedule``, reading activations in blocks of ``input_block`` channels."""
-    return Digits(contraction, tuple(_Cutter(contraction.dims, schedule, input_block).digits()))
+def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int, panel_threads: int = 0) -> Digits:
+    """The digits of ``contraction`` under ``schedule``, reading activations in blocks of ``input_block`` channels. With
+    ``panel_threads`` each task has a panel of its input, and there are tasks for so many threads."""
+    return Digits(contraction, tuple(_Cutter(contraction.dims, schedule, input_block, panel_threads).digits()))
 
 
 def largest_divisor(extent: int, bound: int) -> int:
@@ -116,8 +121,9 @@ def is_reduction(dim: Dim) -> bool:
 class _Cutter:
     """Takes the inner digits of each dim one after the other; ``left`` is what remains of every dim."""
 
-    def __init__(self, dims: tuple[Dim, ...], schedule: CpuSchedule, input_block: int):
+    def __init__(self, dims: tuple[Dim, ...], schedule: CpuSchedule, input_block: int, panel_threads: int):
         self.dims, self.schedule, self.input_block = dims, schedule, input_block
+        self.panel_threads = panel_threads
         self.left = [dim.extent for dim in dims]
         self.step = [1] * len(dims)
 
@@ -129,16 +135,23 @@ class _Cutter:
         space = [k for k, dim in enumerate(self.dims) if not is_reduction(dim)]
         weights_first = not self._pixels_first()
         ordered = sorted(space, key=lambda k: (self.dims[k].in_weight != weights_first, self.dims[k].output[0] == 0))
-        walk = self._walk(space, prod(digit.extent for digit in (*reduction, *tile)))
+        if self.panel_threads:
+            walk = self._walk_panel(space)
+        else:
+            walk = self._walk(space, prod(digit.extent for digit in (*reduction, *tile)))
         tasks = [self._rest(k, "task") for k in ordered if self.left[k] > 1]
         return [*tasks, *walk, *reduction, *tile, *lanes]
 
     def _pixels_first(self) -> bool:
-        """Whether threads share out pixels before channels: where weights that look at single pixels stay in the cache,
-        each thread then reads the part of the input that it is likely to have written itself."""
-        weights = [dim for dim in self.dims if dim.in_weight]
-        single = not any(any(dim.input[1:]) for dim in weights)
-        return single and prod(dim.extent for dim in weights) <= WEIGHTS_THAT_STAY
+        """Whether threads share out pixels before channels: where weights look at single pixels, and these outnumber
+        the output channels, so that threads read less in common when each reads some of the pixels, likely those that
+        it has written itself."""
+        single = not any(any(dim.input[1:]) for dim in self.dims if dim.in_weight)
+        return single and self._outputs(weights=False) > self._outputs(weights=True)
+
+    def _outputs(self, *, weights: bool) -> int:
+        """How many outputs the dims with, or without, weight make."""
+        return prod(dim.extent for dim in self.dims if any(dim.output) and dim.in_weight == weights)
 
     def _walk(self, space: list[int], updates: int) -> list[Digit]:
         """Rows that one task walks, where tiles are so small that to start a task for each would count."""
@@ -149,6 +162,37 @@ class _Cutter:
         wanted = min(-(-UPDATES_OF_A_TASK // updates), self.left[rows[0]] * others // TASKS_AT_LEAST)
         factor = largest_divisor(self.left[rows[0]], max(1, wanted))
         return [self._take(rows[0], "walk", factor)] if factor > 1 else []
+
+    def _walk_panel(self, space: list[int]) -> list[Digit]:
+        """All channels of the pixels in a task's panel, or where channels outnumber the pixels, so that sharing out the
+        weights saves more than sharing out the input, all pixels for the channels of a task."""
+        weights = [k for k in space if self.dims[k].in_weight]
+        pixels = [k for k in space if k not in weights]
+        sides = (pixels, weights) if self._pixels_first() else (weights, pixels)
+        waits = [self._least_wait(max((self.left[k] for k in side), default=1)) for side in sides]
+        shared = sides[0] if waits[0] <= max(WAIT_AT_MOST, waits[1]) else sides[1]
+        longest = max(shared, key=lambda k: self.left[k], default=None)
+        elements = prod(dim.extent for dim in self.dims if any(dim.input)) if shared is pixels else 0
+        walked = []
+        for k in (*weights, *pixels):
+            tasks = self._tasks_with_panels(self.left[k], elements) if k == longest else 1
+            walked.append(self._take(k, "walk", self.left[k] // tasks))
+        return [digit for digit in walked if digit.extent > 1]
+
+    def _tasks_with_panels(self, extent: int, elements: int) -> int:
+        """Into how many tasks to divide a loop, so that threads wait little for each other and the tasks' panels, of
+        ``elements`` in all, stay small."""
+        least = self._least_wait(extent)
+        counts = [n for n in range(1, extent + 1) if extent % n == 0 and self._wait(n) == least]
+        return next((count for count in counts if elements <= count * PANEL_ELEMENTS), counts[-1])
+
+    def _least_wait(self, extent: int) -> Fraction:
+        return min(self._wait(count) for count in range(1, extent + 1) if extent % count == 0)
+
+    def _wait(self, tasks: int) -> Fraction:
+        """The time of so many equal tasks on all threads, over what it would be if no thread had to wait."""
+        rounds = -(-tasks // self.panel_threads)
+        return Fraction(rounds * self.panel_threads, tasks)
 
     def _take(self, k: int, kind: str, factor: int) -> Digit:
         digit = Digit(f"{kind}{k}_{self.step[k]}", kind, k, self.step[k], factor)

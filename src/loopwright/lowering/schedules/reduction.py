@@ -22,7 +22,7 @@ from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.registers import Registers
 from loopwright.lowering.schedules.scope import Scope
-from loopwright.lowering.schedules.vectors import Lanes, load
+from loopwright.lowering.schedules.source import Source
 from loopwright.lowering.tir import Expression, loop, prefetch, ramp, sequence, unrolled
 
 Guards = Mapping[int, bool | Expression]
@@ -33,7 +33,7 @@ class Reduction:
     """Adds the products of all reduction digits to ``tile``, of which ``width`` columns are used."""
 
     digits: Digits
-    x: Any
+    source: Source
     weight: Any
     tile: Registers
     width: int
@@ -43,7 +43,7 @@ class Reduction:
         return self._nest(scope, loops(self.digits), None)
 
     def _nest(self, scope: Scope, levels: tuple[Digit, ...], rows: Guards | None) -> tirx.Stmt:
-        if rows is None and scope.fix(self._row(0)).decides(self.digits.input_axes[1]):
+        if rows is None and scope.fix(self._row(0)).decides(self.source.axes[1]):
             return self._guarded(scope, levels)
         if not levels:
             return sequence([part for taps in tap_points(self.digits) for part in self._point(scope.fix(taps), rows)])
@@ -65,7 +65,7 @@ class Reduction:
         return tirx.IfThenElse(tirx.all(*conditions), all_inside, some_inside)
 
     def _row_guards(self, scope: Scope) -> dict[int, bool | Expression]:
-        bound, axis = int(self.x.shape[2]), self.digits.input_axes[1]
+        bound, axis = self.source.rows, self.source.axes[1]
         return {row: scope.fix(self._row(row)).check(axis, bound) for row in range(self.digits.extent("row"))}
 
     def _point(self, scope: Scope, rows: Guards | None) -> Iterator[tirx.Stmt]:
@@ -79,20 +79,15 @@ class Reduction:
 
     def _row_updates(self, scope: Scope, row: int) -> Iterator[tirx.Stmt]:
         """Runs of columns inside become one unrolled loop; a column that may be outside is tested on its own."""
-        for start, stop, guard in column_runs(self.digits, scope, int(self.x.shape[3]), self.width):
+        for start, stop, guard in column_runs(self.digits, self.source, scope, self.width):
             yield unrolled("column", start, stop, partial(self._column, scope, row, guard))
 
     def _column(self, scope: Scope, row: int, guard: bool | Expression, column: Expression) -> tirx.Stmt:
         for digit in self.digits.of("column"):
             scope = scope.bind(digit, column)
-        value = self._input(scope)
+        value = self.source.load(self.digits, scope)  # the same for every channel of the tile
         updates = [self._update(self._at_channel(scope, c), value, c, row, column) for c in range(self.tile.channels)]
         return sequence(updates) if guard is True else tirx.IfThenElse(guard, sequence(updates), None)
-
-    def _input(self, scope: Scope) -> Expression:
-        """The input's lanes; they are the same for every channel of the tile."""
-        offsets = self.digits.lane_offsets(dim.input[0] for dim in self.digits.contraction.dims)
-        return load(self.x, Lanes(self.digits.first_lane(self.digits.input_axes), offsets), scope)
 
     def _update(self, scope: Scope, value: Expression, channel: int, row: int, column: Expression) -> tirx.Stmt:
         place = [scope.value(packed_vector(self.digits)), ramp(0, self.tile.lanes)]
@@ -123,10 +118,13 @@ def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
         yield {digit.name: number for digit, number in zip(taps, point, strict=True)}
 
 
-def column_runs(digits: Digits, scope: Scope, bound: int, width: int) -> Iterator[tuple[int, int, bool | Expression]]:
-    """The columns of a tile that are not surely outside of ``0 .. bound``, as (start, stop, guard)."""
-    axis, start = digits.input_axes[2], 0
-    guards = [scope.fix({d.name: column for d in digits.of("column")}).check(axis, bound) for column in range(width)]
+def column_runs(
+    digits: Digits, source: Source, scope: Scope, width: int
+) -> Iterator[tuple[int, int, bool | Expression]]:
+    """The columns of a tile whose reads are not surely outside of the images, as (start, stop, guard)."""
+    start, columns = 0, digits.of("column")
+    scopes = (scope.fix({digit.name: column for digit in columns}) for column in range(width))
+    guards = [own.check(source.axes[2], source.columns) for own in scopes]
     for column, guard in enumerate(guards):
         if guard is not True:
             yield from ((start, column, True),) if start < column else ()

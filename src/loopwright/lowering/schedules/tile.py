@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
 from tvm import tirx
 
 from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.panel import Panel
 from loopwright.lowering.schedules.placement import Placement
 from loopwright.lowering.schedules.reduction import Reduction, column_runs, tap_points
 from loopwright.lowering.schedules.registers import Registers, registers
 from loopwright.lowering.schedules.scope import Scope
+from loopwright.lowering.schedules.source import Source
 from loopwright.lowering.schedules.vectors import Lanes, Place, whole_vector
 from loopwright.lowering.tir import Expression, loop, parallel, ramp, sequence, unrolled
 
@@ -31,7 +33,7 @@ Store = Callable[[Expression, Place, int], tirx.Stmt]
 @dataclass(frozen=True)
 class TileKernel:
     """The kernel of one contraction for ``n`` images; ``store(value, place, lanes)`` writes a result to each of its
-    ``placements`` in an output of ``out_block`` channels a block."""
+    ``placements`` in an output of ``out_block`` channels a block. With a ``panel`` tasks read that instead of ``x``."""
 
     digits: Digits
     n: int
@@ -41,6 +43,7 @@ class TileKernel:
     out_block: int
     store: Store
     prefetch: int
+    panel: Panel | None = None
 
     def statement(self) -> tirx.Stmt:
         tasks = self.digits.of("task")
@@ -51,7 +54,12 @@ class TileKernel:
         for digit, index in zip(tasks, at[1:], strict=True):
             scope = scope.bind(digit, index)
         tile = registers(self.digits)
-        return sequence([*tile.allocations(), self._walk(scope, self.digits.of("walk"), tile)])
+        ready = [] if self.panel is None else [self.panel.fill(scope)]
+        return sequence([*ready, *tile.allocations(), self._walk(scope, self.digits.of("walk"), tile)])
+
+    @cached_property
+    def _source(self) -> Source:
+        return Source(self.x, self.digits.input_axes) if self.panel is None else self.panel.source
 
     def _walk(self, scope: Scope, digits: tuple[Digit, ...], tile: Registers) -> tirx.Stmt:
         if not digits:
@@ -63,7 +71,7 @@ class TileKernel:
         strips = self.digits.of("strip")
         if not strips:
             yield self._strip(scope, tile, 1)
-        for start, stop, width in strip_ranges(self.digits, scope, int(self.x.shape[3])):
+        for start, stop, width in strip_ranges(self.digits, self._source, scope):
             yield self._strip_loop(scope, tile, strips[0], start, stop, width)
 
     def _strip_loop(self, scope: Scope, tile: Registers, strip: Digit, start: int, stop: int, width: int) -> tirx.Stmt:
@@ -73,7 +81,7 @@ class TileKernel:
         return loop("strip", stop - start, body)
 
     def _strip(self, scope: Scope, tile: Registers, width: int) -> tirx.Stmt:
-        update = Reduction(self.digits, self.x, self.weight, tile, width, self.prefetch).statement(scope)
+        update = Reduction(self.digits, self._source, self.weight, tile, width, self.prefetch).statement(scope)
         return sequence([*tile.clear(), update, *self._write(scope, tile, width)])
 
     def _write(self, scope: Scope, tile: Registers, width: int) -> Iterator[tirx.Stmt]:
@@ -119,23 +127,23 @@ class TileKernel:
             yield Lanes(self.digits.first_lane(axes), offsets)
 
 
-def strip_ranges(digits: Digits, scope: Scope, bound: int) -> Iterator[tuple[int, int, int]]:
+def strip_ranges(digits: Digits, source: Source, scope: Scope) -> Iterator[tuple[int, int, int]]:
     """Strips of a row as (start, stop, width), those together that have the same columns outside of the input."""
     for strip, column in product(digits.of("strip"), digits.of("column")):
         total = digits.contraction.dims[strip.dim].extent
         start, previous = 0, None
         for index in range(strip.extent + 1):
             width = min(column.extent, total - index * column.extent)
-            alike = (width, _borders(digits, scope.fix({strip.name: index}), bound, width))
+            alike = (width, _borders(digits, source, scope.fix({strip.name: index}), width))
             if previous is not None and alike != previous:
                 yield start, index, previous[0]
                 start = index
             previous = alike
 
 
-def _borders(digits: Digits, scope: Scope, bound: int, width: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+def _borders(digits: Digits, source: Source, scope: Scope, width: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """For every tap the runs of columns that are not surely outside."""
     return tuple(
-        tuple((start, stop) for start, stop, _ in column_runs(digits, scope.fix(taps), bound, width))
+        tuple((start, stop) for start, stop, _ in column_runs(digits, source, scope.fix(taps), width))
         for taps in tap_points(digits)
     )

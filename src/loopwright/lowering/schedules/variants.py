@@ -18,6 +18,8 @@ VARIANTS_AT_MOST = 24
 SPARE_REGISTERS = 3
 PREFETCH_VECTORS = 64
 STACK_ARRAY_BYTES = 1024
+SMALL_IMAGES = range(3, 9)
+"""Rows of an image that a tile may span whole."""
 MAY_WIN = 1.6
 """How far above the best estimate an algorithm's may lie to be tried early."""
 
@@ -56,10 +58,11 @@ def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
 
 def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
     lanes = [target.vector_lanes, target.vector_lanes // 2]
-    columns = _column_tiles(_longest(form, 2))
-    for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), (1, 2, 4), columns):
+    columns, height = _column_tiles(_longest(form, 2)), _longest(form, 1)
+    heights = sorted({1, 2, 4, height if height in SMALL_IMAGES else 1})
+    for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), heights, columns):
         if _fits(channels, rows, column, width, target):
-            unroll = rows > 1 and rows == _longest(form, 1)
+            unroll = rows > 1 and rows == height
             yield CpuSchedule(width, channels, rows, column, unroll, PREFETCH_VECTORS)
 
 
