@@ -76,7 +76,7 @@ def build_kernel(
 
     With ``read``, the form's input is these channels of ``x``. With ``whole``, ``out`` has so many channels, in blocks
     as large as those of the form's output, and an int32 parameter before it says at which block the results start.
-    A ``prologue``, without residual, is for forms that `takes_prologue`.
+    A ``prologue``, without residual, is for forms that `takes_prologue`, and channels that are whole blocks of ``x``.
 
     Raises `ArgumentError` for several images of a product of two inputs, whose weights differ from image to image.
     """

@@ -60,10 +60,15 @@ class Panel:
         bounds = (int(extent) for extent in self.x.shape[1:4])
         extents = map(self._extent, (channel // self._block, row, column))
         shape = (prod(digit.extent for digit in self._walked), *map(min, extents, bounds), self._block)
+        return Source(tirx.decl_buffer(shape, "float32", "panel"), (channel, row, column), self._image)
+
+    @property
+    def _image(self) -> Affine:
+        """The number of a tile's image in the panel."""
         number = constant(0)
         for digit in self._walked:
             number = number * digit.extent + var(digit.name)
-        return Source(tirx.decl_buffer(shape, "float32", "panel"), (channel, row, column), number)
+        return number
 
     def fill(self, scope: Scope) -> tirx.Stmt:
         """Computes the panel of the task of ``scope``."""
@@ -88,8 +93,8 @@ class Panel:
         origin = (scope.value(axis) + index for axis, index in zip(first, place, strict=True))
         read = tirx.BufferLoad(self.x, [scope.variables["image"], *origin, ramp(0, self._block)])
         value = self.prologue.apply(read, (0, *place, 0), self._block)
-        image = scope.value(self.source.image)
-        return tirx.BufferStore(self.source.buffer, value, [image, *place, ramp(0, self._block)])
+        written = [scope.value(self._image), *place, ramp(0, self._block)]
+        return tirx.BufferStore(self.source.buffer, value, written)
 
     @property
     def _walked(self) -> tuple[Digit, ...]:
