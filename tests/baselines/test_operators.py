@@ -53,7 +53,7 @@ def test_an_operator_that_cannot_be_tuned_is_a_row_with_the_reason(monkeypatch: 
     def failing(*_: object, **__: object) -> None:
         raise TuningError("build", "no such tile")
 
-    monkeypatch.setattr(operators, "tune", failing)
+    monkeypatch.setattr(operators, "build_schedules", failing)
     [row] = benchmark_operators(SMALL[:1], cpu(), 1, lambda _: None)
     assert (row.figures, row.reason) == (None, "no such tile")
     assert row.share_of_bandwidth == row.share_of_copy == 0
