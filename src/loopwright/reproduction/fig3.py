@@ -94,17 +94,17 @@ def numbers(cells: Sequence[TrainedCell], scores: Sequence[Mapping[str, float]],
 
 def summary(columns: Mapping[str, np.ndarray], accuracies: np.ndarray, seed: int) -> Rows:
     """The rank correlations of every proxy with the accuracy, the strongest first."""
-    rows = [
+    correlations = {name: agreement.spearman(scores, accuracies, RESAMPLES, seed) for name, scores in columns.items()}
+    return [
         {
             "proxy": name,
-            "cells": len(scores),
-            "without_score": int((~np.isfinite(scores)).sum()),
-            **_estimate("spearman", agreement.spearman(scores, accuracies, RESAMPLES, seed)),
-            **_estimate("kendall", agreement.kendall(scores, accuracies, RESAMPLES, seed)),
+            "cells": len(accuracies),
+            "without_score": int((~np.isfinite(columns[name])).sum()),
+            **_estimate("spearman", correlations[name]),
+            **_estimate("kendall", agreement.kendall(columns[name], accuracies, RESAMPLES, seed)),
         }
-        for name, scores in columns.items()
+        for name in sorted(correlations, key=lambda name: -np.nan_to_num(correlations[name].value, nan=-2))
     ]
-    return sorted(rows, key=lambda row: -float(row["spearman"]) if row["spearman"] == row["spearman"] else 2.0)
 
 
 def rules(columns: Mapping[str, np.ndarray], accuracies: np.ndarray, cells: Sequence[str], seed: int) -> Rows:

@@ -38,15 +38,15 @@ def write_page(figure: Figure3, request: Request) -> Path:
     plates = [
         Plate(
             "Final error against Fisher Potential",
-            "Each point is one cell of NAS-Bench-201, scored at initialisation; errors are the benchmark's, means of up "
-            "to three trainings.",
+            "Each point is one cell of NAS-Bench-201, scored at initialisation; errors are the benchmark's, means of "
+            "up to three trainings.",
             fig3.NUMBERS,
             fig3_drawings.scatter(figure.cells),
         ),
         Plate(
             "Rank correlation with the trained accuracy",
-            "Signed: a score that grows with accuracy is to the right. A score that is no finite number, which the check "
-            "rejects, ranks below all others. Trivial baselines in italics; bars are 95 % bootstrap intervals.",
+            "Signed: a score that grows with accuracy is to the right. A score that is no finite number, which the "
+            "check rejects, ranks below all others. Trivial baselines in italics; bars are 95 % bootstrap intervals.",
             fig3.SUMMARY,
             fig3_drawings.correlations(figure.summary),
         ),

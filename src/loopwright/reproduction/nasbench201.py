@@ -15,7 +15,7 @@ CELL, ACCURACY = "arch", "cifar10_test"
 
 @dataclass(frozen=True)
 class TrainedCell:
-    """A cell's architecture string and its CIFAR-10 test accuracy in per cent after 200 epochs, the mean of its runs."""
+    """A cell's architecture string and its CIFAR-10 test accuracy in per cent, the mean of its trainings."""
 
     cell: str
     accuracy: float
