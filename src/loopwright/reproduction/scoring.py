@@ -85,8 +85,8 @@ class ScoreFile:
         self._write_all()
 
     def add(self, model: str, scores: Scores) -> None:
-        """Appends a line."""
-        self.known[model] = dict(scores)
+        """Appends a line; nine digits of each score are kept, as they will be read again."""
+        self.known[model] = {name: float(_text(score)) for name, score in scores.items()}
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(self._line(model))
 
@@ -117,7 +117,11 @@ class ScoreFile:
         part.replace(self.path)
 
     def _line(self, model: str) -> list[str]:
-        return [model, *(f"{self.known[model][name]:.9g}" for name in self._columns[1:])]
+        return [model, *(_text(self.known[model][name]) for name in self._columns[1:])]
+
+
+def _text(score: float) -> str:
+    return f"{score:.9g}"
 
 
 def score_all(
