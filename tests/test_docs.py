@@ -11,6 +11,7 @@ from loopwright.cli.main import run
 from scripts import (
     write_cli_docs,
     write_compile_docs,
+    write_legality_docs,
     write_performance_docs,
     write_recipe_docs,
     write_reliability_docs,
@@ -22,7 +23,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 @pytest.mark.parametrize(
     "script",
-    [write_cli_docs, write_compile_docs, write_performance_docs, write_recipe_docs, write_reliability_docs],
+    [
+        write_cli_docs,
+        write_compile_docs,
+        write_legality_docs,
+        write_performance_docs,
+        write_recipe_docs,
+        write_reliability_docs,
+    ],
     ids=lambda script: script.PAGE.name,
 )
 def test_generated_pages_are_up_to_date(script: ModuleType):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from loopwright.legality.capacity import FisherCheck
-from loopwright.legality.proxies.fisher import convolutions
+from loopwright.legality.capacity import ProxyCheck
+from loopwright.legality.proxies.fisher import Fisher, convolutions
 from loopwright.models.images import load_minibatch
 from loopwright.models.seeding import seeded
 from loopwright.models.trace import trace
@@ -22,7 +22,7 @@ def module():
 
 @pytest.fixture(scope="module")
 def check(module):
-    return FisherCheck.of(module, convolutions(module), load_minibatch(None, 16, 0, (1, 3, 16, 16)))
+    return ProxyCheck.of(module, Fisher(convolutions(module)), load_minibatch(None, 16, 0, (1, 3, 16, 16)))
 
 
 def test_the_original_is_legal(module, check):
@@ -54,8 +54,8 @@ def test_a_higher_score_is_legal(module, check):
 
 
 def test_a_screen_rejects_clear_cases_on_few_images(module):
-    screened = FisherCheck.of(
-        module, convolutions(module), load_minibatch(None, 16, 0, (1, 3, 16, 16)), screen_images=4
+    screened = ProxyCheck.of(
+        module, Fisher(convolutions(module)), load_minibatch(None, 16, 0, (1, 3, 16, 16)), screen_images=4
     )
     weak = copy.deepcopy(module)
     weak.linear.weight.data *= 0.1

@@ -40,11 +40,24 @@ def test_unknown_name_lists_the_known_ones():
 
 
 def test_a_family_of_networks_is_listed_when_one_of_it_is_asked_for():
-    with pytest.raises(ArgumentError, match=r"known: densenet161, .*, torchvision/\.\.\.; or your own") as plain:
+    with pytest.raises(
+        ArgumentError, match=r"known: densenet161, .*, torchvision/\.\.\., nasbench201/\.\.\.; or your own"
+    ) as plain:
         resolve("resnet35")
     assert "torchvision/resnet34" not in str(plain.value)
     with pytest.raises(ArgumentError, match=r"known: .*torchvision/resnet34, .*; or your own"):
         resolve("torchvision/resnet35")
+
+
+def test_a_member_of_a_family_is_made_from_its_name():
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|"
+    source = resolve(f"nasbench201/{cell}", (1, 3, 16, 16))
+    assert (source.name, source.input_shape) == (f"nasbench201/{cell}", (1, 3, 16, 16))
+
+
+def test_a_name_that_is_none_of_its_family():
+    with pytest.raises(ArgumentError, match=r"'\|conv~0\|' is no cell of NAS-Bench-201; write it like \|nor_conv_3x3"):
+        resolve("nasbench201/|conv~0|")
 
 
 def test_factory_of_a_file(file):

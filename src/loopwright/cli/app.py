@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
-from loopwright.cli.commands import benchmark, discover, inspect, optimize, transform
+from loopwright.cli.commands import benchmark, discover, inspect, optimize, reproduce, transform
 from loopwright.cli.commands import compile as compile_command
 
 app = typer.Typer(
@@ -44,3 +44,4 @@ app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
 app.command("discover")(discover.command)
 app.command("benchmark")(benchmark.command)
+app.add_typer(reproduce.app, name="reproduce")

@@ -49,11 +49,11 @@ class Judge:
             yield self._fisher(network, layer, form)
 
     def _fisher(self, network: Network, layer: str, form: OperatorForm) -> Verdict:
-        from loopwright.legality.capacity import FisherCheck
-        from loopwright.legality.proxies.fisher import convolutions
+        from loopwright.legality.capacity import ProxyCheck
+        from loopwright.legality.proxies.fisher import Fisher, convolutions
         from loopwright.lowering.transformed import transformed
         from loopwright.models.images import load_minibatch
 
         minibatch = load_minibatch(self.data, self.images, self.seed, network.input_shape)
-        check = FisherCheck.of(network.module, convolutions(network.module), minibatch)
+        check = ProxyCheck.of(network.module, Fisher(convolutions(network.module)), minibatch)
         return check.judge(transformed(network, {layer: form}))

@@ -64,6 +64,11 @@ class OperatorModule(nn.Module):
                 module.get_parameter("bias").copy_(conv.bias)
         return module.train(conv.training)
 
+    @property
+    def stands_for_convolution(self) -> bool:
+        """Whether it maps images to images; its output is then scored as that of a convolution."""
+        return len(self.form.result_shape) == 3 and self.form.channel_axis == 0 and not self.form.two_inputs
+
     def origins(self) -> dict[str, np.ndarray]:
         """For each weight parameter, the row-major numbers of its elements in the untransformed weight."""
         return {f"weight_{number}": pool.elements for number, pool in enumerate(self._pools)}

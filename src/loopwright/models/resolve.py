@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from loopwright.errors import ArgumentError
-from loopwright.models.sources import ModelSource, Shape, registered
+from loopwright.models.sources import ModelSource, Shape, families, registered
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +25,22 @@ def resolve(model: str, input_shape: Shape | None = None) -> ModelSource:
     """
     if ":" in model:
         return _own(model, input_shape)
+    source = _known(model)
+    return replace(source, input_shape=input_shape or source.input_shape)
+
+
+def _known(model: str) -> ModelSource:
+    family, _, name = model.partition("/")
+    if family in families():
+        return families()[family](name)
     known = registered()
     if model not in known:
+        listed = [*_listed(model, known), *(f"{family}/..." for family in families())]
         raise ArgumentError(
-            f"unknown model {model!r}; known: {', '.join(_listed(model, known))}; "
+            f"unknown model {model!r}; known: {', '.join(listed)}; "
             "or your own as path/to/file.py:factory or package.module:factory"
         )
-    return replace(known[model], input_shape=input_shape or known[model].input_shape)
+    return known[model]
 
 
 def _listed(model: str, known: Iterable[str]) -> list[str]:

@@ -9,7 +9,8 @@ from hashlib import sha256
 import torch
 from torch import nn
 
-from loopwright.legality.capacity import FisherCheck
+from loopwright.legality.capacity import ProxyCheck
+from loopwright.legality.proxies.fisher import Fisher
 from loopwright.legality.structure import StructureCheck
 from loopwright.legality.verdict import Verdict
 from loopwright.lowering.torch_module import OperatorModule
@@ -55,7 +56,7 @@ class Judge:
         self._minibatch = minibatch
         self._network = fingerprint(network.module)
         layers = tuple(layer.name for layer in network.layers if isinstance(_module(network, layer.name), nn.Conv2d))
-        self.fisher = FisherCheck.of(network.module, layers, minibatch)
+        self.fisher = ProxyCheck.of(network.module, Fisher(layers), minibatch)
 
     @property
     def original_score(self) -> float:

@@ -13,17 +13,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call
-from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from loopwright.errors import ArgumentError, DataError
+from loopwright.errors import ArgumentError
+from loopwright.legality.proxies._base import Proxy
+from loopwright.legality.proxies._passes import constants, cross_entropy, run, scoring, tensors
 from loopwright.models.images import Minibatch
-from loopwright.models.seeding import seeded
+
+TITLE = "Fisher Potential"
+
+
+@dataclass(frozen=True)
+class Fisher(Proxy):
+    """Scores at the outputs of the submodules ``layers``; without them, of all convolutions."""
+
+    name: ClassVar[str] = "fisher"
+    title: ClassVar[str] = TITLE
+    paper: ClassVar[str] = (
+        "Turner, Crowley, O'Boyle: Neural Architecture Search as Program Transformation Exploration (ASPLOS 2021), "
+        "equations 4 and 5"
+    )
+
+    layers: tuple[str, ...] | None = None
+
+    def score(self, module: nn.Module, minibatch: Minibatch) -> float:
+        layers = convolutions(module) if self.layers is None else self.layers
+        return fisher_potential(module, layers, minibatch).total
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +63,26 @@ class FisherPotential:
 
 
 def convolutions(module: nn.Module) -> tuple[str, ...]:
-    """Names of all two-dimensional convolutions of a network."""
-    return tuple(name for name, child in module.named_modules() if isinstance(child, nn.Conv2d))
+    """Names of all two-dimensional convolutions of a network, and of the operators that stand for one: modules with a
+    true attribute ``stands_for_convolution``."""
+    found: list[str] = []
+    for name, child in module.named_modules():
+        whole = isinstance(child, nn.Conv2d) or getattr(child, "stands_for_convolution", False)
+        if whole and not any(name.startswith(f"{outer}.") for outer in found):
+            found.append(name)
+    return tuple(found)
 
 
 def fisher_potential(module: nn.Module, layers: Iterable[str], minibatch: Minibatch) -> FisherPotential:
     """Scores ``module``, a classifier (N, C, H, W) -> (N, classes), at the outputs of the submodules ``layers``.
 
     Batch norms use the statistics of the minibatch, all else is in evaluation mode. The module is left bit for bit as
-    it was, and so is the random state. Raises `ArgumentError` if the network gives no class scores, `DataError` if a
-    label exceeds its classes.
+    it was, and so is the random state. Raises `ArgumentError` if the network gives no class scores or there is no layer
+    to score, `DataError` if an image or a label is unusable.
     """
     names = tuple(layers)
+    if not names:
+        raise ArgumentError(f"the network has no two-dimensional convolution; {TITLE} is a sum over them")
     scores, overwritten = _score(module, names, minibatch, copy=False)
     if overwritten:
         scores, _ = _score(module, names, minibatch, copy=True)
@@ -68,28 +95,32 @@ def _score(
     """Per-channel scores, and whether an output was overwritten in place before its gradient arrived (the scores are
     then wrong; ``copy`` keeps the outputs apart)."""
     taps = {name: _Tap(copy) for name in names}
-    state = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    state |= {name: buffer.clone() for name, buffer in module.named_buffers()}
-    device = next(iter(state.values())).device
-    images, labels = (torch.from_numpy(array).to(device) for array in (minibatch.images, minibatch.labels))
-    with _scoring_mode(module), _hooked(module, taps), seeded(0), torch.enable_grad():
-        logits = functional_call(module, state, (images,))
-        _loss(logits, labels).backward()
+    images, labels = tensors(module, minibatch, TITLE)
+    with scoring(module), _hooked(module, taps):
+        loss = cross_entropy(run(module, constants(module), images), labels, TITLE)
+        if loss.requires_grad:
+            loss.backward()
     scores = {name: tap.score for name, tap in taps.items() if tap.score is not None}
     return scores, any(tap.overwritten for tap in taps.values())
 
 
 class _Tap:
-    """A forward hook that scores a convolution's output as soon as its gradient is known."""
+    """A forward hook that scores a convolution's output as soon as its gradient is known; without one it scores 0."""
 
     def __init__(self, copy: bool):
         self.copy = copy
-        self.score: torch.Tensor | None = None
         self.overwritten = False
+        self._scores: list[torch.Tensor] = []
+
+    @property
+    def score(self) -> torch.Tensor | None:
+        """Summed over all calls of the convolution; none if it was never called."""
+        return torch.stack(self._scores).sum(0) if self._scores else None
 
     def __call__(self, _module: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         if not output.requires_grad:
             output = output.detach().requires_grad_()
+        self._scores.append(output.new_zeros(output.shape[1], dtype=torch.float32))
         output.register_hook(self._scorer(output.detach()))
         return output.clone() if self.copy or output.is_leaf else output
 
@@ -98,8 +129,7 @@ class _Tap:
 
         def add_score(gradient: torch.Tensor) -> None:
             self.overwritten |= activation._version != version
-            score = channel_scores(activation, gradient)
-            self.score = score if self.score is None else self.score + score
+            self._scores.append(channel_scores(activation, gradient))
 
         return add_score
 
@@ -110,15 +140,6 @@ def channel_scores(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Te
     return per_image.square().sum(0) / (2 * len(activation))
 
 
-def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ArgumentError(f"the network returns {shape}; Fisher Potential needs class scores of shape (N, classes)")
-    if int(labels.max()) >= logits.shape[1]:
-        raise DataError(f"the images have label {int(labels.max())}, the network only {logits.shape[1]} classes")
-    return functional.cross_entropy(logits.float(), labels)
-
-
 @contextmanager
 def _hooked(module: nn.Module, taps: Mapping[str, _Tap]) -> Iterator[None]:
     handles = [module.get_submodule(name).register_forward_hook(tap) for name, tap in taps.items()]
@@ -127,15 +148,3 @@ def _hooked(module: nn.Module, taps: Mapping[str, _Tap]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _scoring_mode(module: nn.Module) -> Iterator[None]:
-    modes = {child: child.training for child in module.modules()}
-    for child in modes:
-        child.training = isinstance(child, _BatchNorm)
-    try:
-        yield
-    finally:
-        for child, training in modes.items():
-            child.training = training

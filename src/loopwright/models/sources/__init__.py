@@ -1,4 +1,5 @@
-"""Networks known by name. A file of this folder registers what its ``MODELS`` holds; adding one file adds its models.
+"""Networks known by name. A file of this folder registers what its ``MODELS`` holds; adding one file adds its models. A
+file may also have a ``FAMILY`` of more networks than can be listed: its ``member`` makes the one of a name.
 
 Importing this package loads no framework; `registered` imports the files.
 """
@@ -41,3 +42,8 @@ class ModelSource:
 def registered() -> dict[str, ModelSource]:
     """All models of all files of this folder by name, in the order of the files' names and then as listed there."""
     return {name: source for module in modules(__name__) for name, source in module.MODELS.items()}
+
+
+def families() -> dict[str, Callable[[str], ModelSource]]:
+    """For each family, what makes the network of a name; it raises ArgumentError for a name that is none."""
+    return {module.FAMILY: module.member for module in modules(__name__) if hasattr(module, "FAMILY")}

@@ -1,0 +1,103 @@
+"""Writes the tables of docs/legality.md from the proxies and from the measurements in docs/data/fig3; a test holds that
+the page is up to date."""
+
+from __future__ import annotations
+
+import csv
+from math import isnan
+from pathlib import Path
+
+from loopwright.legality.proxies import registered
+from loopwright.reproduction.fig3 import TOP_QUARTER
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, TEXT, DATA = DOCS / "legality.md", Path(__file__).parent / "legality.md", DOCS / "data" / "fig3"
+
+Rows = list[dict[str, str]]
+
+
+def main() -> None:
+    """Writes the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """The text, each ``{name}`` in it replaced."""
+    summary, rules = _rows("fig3-summary.csv"), _rows("fig3-rules.csv")
+    parts = {
+        "cells": summary[0]["cells"],
+        "proxies": _table(["proxy", "follows"], [[f"`{name}`", own.paper] for name, own in registered().items()]),
+        "correlations": correlations(summary),
+        "rule": rule([row for row in rules if row["original"] == TOP_QUARTER]),
+        "originals": originals([row for row in rules if row["original"] != TOP_QUARTER]),
+    }
+    text = TEXT.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part)
+    return text
+
+
+def correlations(rows: Rows) -> str:
+    """Spearman and Kendall of every proxy."""
+    lines = [
+        [
+            f"`{row['proxy']}`",
+            _estimate(row, "spearman", "+.2f"),
+            _estimate(row, "kendall", "+.2f"),
+            row["without_score"],
+        ]
+        for row in rows
+    ]
+    return _table(["proxy", "Spearman", "Kendall", "cells without a score"], lines)
+
+
+def rule(rows: Rows) -> str:
+    """What the rule comes to, summed over the originals."""
+    rows = sorted(rows, key=lambda row: -float(row["precision"]) if not isnan(float(row["precision"])) else 2.0)
+    lines = [
+        [
+            row["proxy"],
+            f"{int(row['accepted']) / int(row['candidates']):.0%}",
+            _estimate(row, "precision", ".0%"),
+            _estimate(row, "recall", ".0%"),
+        ]
+        for row in rows
+    ]
+    return _table(["proxy", "accepted", "precision", "recall"], lines)
+
+
+def originals(rows: Rows) -> str:
+    """One column an original, one line a proxy."""
+    names = list(dict.fromkeys(row["original"] for row in rows))
+    accuracies = {row["original"]: float(row["original_accuracy"]) for row in rows}
+    lines = [
+        [
+            proxy,
+            *(_pair(next(row for row in rows if (row["proxy"], row["original"]) == (proxy, name))) for name in names),
+        ]
+        for proxy in dict.fromkeys(row["proxy"] for row in rows)
+    ]
+    return _table(["original, accuracy %", *(f"{accuracies[name]:.2f}" for name in names)], lines)
+
+
+def _pair(row: dict[str, str]) -> str:
+    return " / ".join("-" if isnan(float(row[name])) else f"{float(row[name]):.0%}" for name in ("precision", "recall"))
+
+
+def _estimate(row: dict[str, str], name: str, form: str) -> str:
+    value, low, high = (float(row[key]) for key in (name, f"{name}_low", f"{name}_high"))
+    return "-" if isnan(value) else f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rows(name: str) -> Rows:
+    with (DATA / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()

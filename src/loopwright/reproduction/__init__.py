@@ -1,0 +1,3 @@
+"""The figures of the paper, measured again."""
+
+from __future__ import annotations
