@@ -56,6 +56,11 @@ class DensePlan:
     order: tuple[np.ndarray | None, np.ndarray | None]
 
     @property
+    def convolutions(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.regions))
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one image, those with zeros too."""
         return sum(region.macs for row in self.regions for region in row)
