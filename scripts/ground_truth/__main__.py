@@ -2,21 +2,19 @@
 
 ``python -m scripts.ground_truth sample`` writes which networks there are, ``train --data FOLDER`` trains them on a GPU
 and appends their accuracies on held-out training images, ``score --data FOLDER`` computes what the proxies say of each
-at initialisation. ``train`` and ``score`` continue where they stopped. Tables lie in docs/data/legality.
+at initialisation. Several processes, ``--part 0/3`` and so on, share a GPU well: one builds a network while another
+trains. ``train`` and ``score`` continue where they stopped. Tables lie in docs/data/legality.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
 import torch
-from torch import nn
 
-from loopwright.lowering.torch_module import OperatorModule
 from scripts.ground_truth.images import load
 from scripts.ground_truth.results import Row, append, read_rows, write_rows
 from scripts.ground_truth.sampling import Sampler
@@ -26,8 +24,6 @@ from scripts.ground_truth.training import Schedule, Trainer, released
 
 FOLDER = Path(__file__).parents[2] / "docs" / "data" / "legality"
 SPECS, ACCURACIES, SCORES = (FOLDER / name for name in ("networks.jsonl", "accuracies.csv", "scores.csv"))
-AHEAD = 2
-"""Networks that are built while others train."""
 
 Job = tuple[Spec, int]
 
@@ -42,20 +38,17 @@ def sample(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Trains this part's networks until the time is up."""
     begin, device = monotonic(), torch.device(options.device)
-    torch.backends.cudnn.benchmark = options.tune
     done = {(row.id, row.seed) for row in read_rows(options.results)}
     jobs = [job for job in jobs_of(read_specs(options.networks), options.part) if (job[0].id, job[1]) not in done]
-    schedule = Schedule(options.epochs, options.batch)
+    schedule = Schedule(options.epochs, options.batch, options.peak)
     trainer = Trainer(*load(options.data, device, options.images), schedule, options.most_seconds, not options.eager)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{len(jobs)} trainings left, data ready after {monotonic() - begin:.1f} s", flush=True)
-    for (spec, seed), module in built(jobs[: options.most]):
-        started = monotonic()
-        if started - begin > options.stop_after:
+    for spec, seed in jobs[: options.most]:
+        if monotonic() - begin > options.stop_after:
             break
-        outcome = trainer.train(module, seed)
+        outcome = trainer.train(module_of(spec, network(seed)), seed)
         append(options.results, Row.of(spec.id, seed, schedule.epochs, outcome, name))
-        del module
         released()
         print(f"{spec.id} {spec.kind} {spec.label[:60]}, seed {seed}: {outcome}", flush=True)
 
@@ -64,26 +57,6 @@ def jobs_of(specs: Sequence[Spec], part: str) -> list[Job]:
     """Part ``k/n``: every n-th training from the k-th on, counted from 0."""
     first, step = map(int, part.split("/"))
     return [(spec, seed) for spec in specs for seed in range(spec.seeds)][first::step]
-
-
-def built(jobs: Sequence[Job]) -> Iterator[tuple[Job, nn.Module]]:
-    """The modules, the next few built while one trains."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[nn.Module]] = []
-        try:
-            for number, job in enumerate(jobs):
-                waiting += [pool.submit(_built, *ahead) for ahead in jobs[number + len(waiting) : number + AHEAD]]
-                yield job, waiting.pop(0).result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _built(spec: Spec, seed: int) -> nn.Module:
-    module = module_of(spec, network(seed))
-    for child in module.modules():
-        if isinstance(child, OperatorModule):
-            _ = child.dense_plan  # made here, not when the network first runs
-    return module
 
 
 def merge(options: argparse.Namespace) -> None:
@@ -110,12 +83,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--part", default="0/1", help="k/n: every n-th training from the k-th on")
     command.add_argument("--epochs", type=int, default=Schedule.epochs)
     command.add_argument("--batch", type=int, default=Schedule.batch)
-    command.add_argument("--most-seconds", type=float, default=30.0, help="of one training; slower networks are skipped")
+    command.add_argument("--peak", type=float, default=Schedule.peak, help="the highest learning rate")
+    command.add_argument(
+        "--most-seconds", type=float, default=30.0, help="of one training; slower networks are skipped"
+    )
     command.add_argument("--stop-after", type=float, default=float("inf"), help="seconds after which none is begun")
     command.add_argument("--most", type=int, help="trainings at most")
     command.add_argument("--images", type=int, help="images at most, those held out included")
     command.add_argument("--eager", action="store_true", help="without CUDA graphs")
-    command.add_argument("--tune", action="store_true", help="let cuDNN time its algorithms")
     command.set_defaults(run=train)
 
     command = commands.add_parser("merge", help=merge.__doc__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def load(folder: Path, device: torch.device, most: int | None = None) -> tuple[I
     table = ImageTable.open(training_files(folder))
     order = np.random.default_rng(SPLIT_SEED).permutation(len(table))[:most]
     rows = table.read(range(len(table)))
-    with ThreadPoolExecutor() as pool:
-        pixels = np.stack(list(pool.map(_decoded, rows)))
+    pixels = np.stack([_decoded(row) for row in rows])
     labels = np.array([row.label for row in rows])
     held = round(len(order) * HELD_OUT)
     train, test = (

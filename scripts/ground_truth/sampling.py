@@ -21,7 +21,7 @@ from scripts.ground_truth.specs import Spec, choice
 
 LEAST_MACS, MOST_MACS = 0.04, 0.97
 MORE_WEIGHTS = ("untied_strips", "isolated_strips")
-"""Recipes that may have more parameters than the original; so has `locally_connected`, which is left out for its size."""
+"""Recipes that may have more parameters than the original. `locally_connected` has so many that it is left out."""
 COUNTS = {"recipe": 46, "partial": 36, "mixed": 36, "random": 24, "random_uniform": 12, "drawn": 12}
 """How many networks of each kind there are at most, beside the original."""
 ILLEGAL = 1 / 5

@@ -25,9 +25,9 @@ EVALUATED = 1000
 class Schedule:
     """SGD with Nesterov momentum; the learning rate rises to its peak and falls to zero, linearly."""
 
-    epochs: int = 5
-    batch: int = 512
-    peak: float = 0.4
+    epochs: int = 4
+    batch: int = 256
+    peak: float = 0.05
     rising: float = 0.25
     momentum: float = 0.9
     weight_decay: float = 5e-4

@@ -81,7 +81,9 @@ def dense_plan(form: OperatorForm, numbers: Sequence[np.ndarray]) -> DensePlan |
     classes = [_classes(pieces, sources, axis) for axis in range(len(LINES))]
     if prod(map(len, classes)) > MOST_REGIONS:
         return None
-    regions = [[_region(pieces, sources, strides, form, lines) for lines in product([r], classes[1])] for r in classes[0]]
+    regions = [
+        [_region(pieces, sources, strides, form, lines) for lines in product([r], classes[1])] for r in classes[0]
+    ]
     known = tuple(tuple(region for region in row if region is not None) for row in regions)
     if sum(map(len, known)) < sum(map(len, regions)):
         return None
@@ -92,7 +94,7 @@ def dense_plan(form: OperatorForm, numbers: Sequence[np.ndarray]) -> DensePlan |
 @dataclass(frozen=True, eq=False)
 class _Piece:
     """Written at all of ``written`` rows and columns (a mask for each). Its weights start at ``start`` (output channel,
-    row and column of the input less the stride times those of the output, input channel) and step along it by ``steps``;
+    row and column of the input less the stride times those of the output, input channel) and step by ``steps``;
     ``stored`` numbers them, one axis for each step."""
 
     written: tuple[np.ndarray, np.ndarray]
@@ -115,9 +117,7 @@ def _stride(form: OperatorForm, axis: int) -> int:
     return max(1, form.input_shape[axis] // form.output_shape[axis])
 
 
-def _pieces(
-    contraction: Contraction, numbers: np.ndarray, shape: Point, strides: Sequence[int]
-) -> list[_Piece] | None:
+def _pieces(contraction: Contraction, numbers: np.ndarray, shape: Point, strides: Sequence[int]) -> list[_Piece] | None:
     """``None`` where pixels don't move along one axis each by its stride, or there are too many pieces."""
     pixels = contraction.of("pixel")
     weights = [dim for dim in contraction.dims if dim.in_weight]
@@ -170,7 +170,9 @@ def _separated(form: OperatorForm) -> list[np.ndarray] | None:
     ``None`` if rows and columns depend on more than themselves."""
     table = completion_table(form.completion, form.output_shape)
     channels, *places = np.unravel_index(table, form.output_shape)
-    lines = [np.moveaxis(place, axis, 0).reshape(place.shape[axis], -1) for axis, place in zip(LINES, places, strict=True)]
+    lines = [
+        np.moveaxis(place, axis, 0).reshape(place.shape[axis], -1) for axis, place in zip(LINES, places, strict=True)
+    ]
     if any((line != line[:, :1]).any() for line in lines):
         return None
     return [channels, *(line[:, 0] for line in lines)]
@@ -252,4 +254,3 @@ def _unless_in_order(table: np.ndarray, size: int | None = None) -> np.ndarray |
     """``None`` for all of ``size`` (by default as many as there are) in order."""
     count = len(table) if size is None else size
     return None if len(table) == count and np.array_equal(table, np.arange(count)) else table
-

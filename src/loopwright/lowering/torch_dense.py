@@ -28,8 +28,7 @@ class DenseConvolutions:
 
     def __call__(self, x: Tensor, stored: Tensor) -> Tensor:
         rows = [
-            _taken(_joined([region(x, stored) for region in row], WIDTH), WIDTH, self._columns)
-            for row in self._regions
+            _taken(_joined([region(x, stored) for region in row], WIDTH), WIDTH, self._columns) for row in self._regions
         ]
         return _taken(_joined(rows, HEIGHT), HEIGHT, self._rows)
 
