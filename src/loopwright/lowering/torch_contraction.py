@@ -59,7 +59,6 @@ class Convolution:
     """A grouped convolution over selected channels, each group with its own window of the input."""
 
     contraction: Contraction
-    input_shape: Point
     windows: tuple[Window, ...]  # for every axis behind the channels
     channels: tuple[tuple[int, ...], ...]  # for every group
     offsets: tuple[Point, ...]  # for every group: by how much its windows are shifted
@@ -91,7 +90,7 @@ class Convolution:
             tuple(a - b for a, b in zip(start[1:], contraction.input_offset[1:], strict=True)) for start in starts
         )
         known = tuple(window for window in windows if window is not None)
-        return cls(contraction, input_shape, known, channels, shifts) if len(known) == len(windows) else None
+        return cls(contraction, known, channels, shifts) if len(known) == len(windows) else None
 
     def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         groups, channels = len(self.channels), len(self.channels[0])
@@ -107,18 +106,14 @@ class Convolution:
 
     def _read(self, x: Tensor) -> tuple[Tensor, Point]:
         """The channels and windows of all groups, side by side along the channels, and the padding left to do."""
-        nothing = (0,) * len(self.windows)
         if not any(any(offset) for offset in self.offsets):
             flat = [channel for own in self.channels for channel in own]
-            view = x if flat == list(range(x.shape[1])) else _channels(x, flat)
-            if all(window.symmetric(size) for window, size in zip(self.windows, self.input_shape[1:], strict=True)):
-                return view, tuple(-window.start for window in self.windows)
-            return _framed(view, self.windows, nothing), nothing
+            return windowed(x if flat == list(range(x.shape[1])) else _channels(x, flat), self.windows)
         shifted = [
             _framed(_channels(x, list(own)), self.windows, offset)
             for own, offset in zip(self.channels, self.offsets, strict=True)
         ]
-        return torch.cat(shifted, 1), nothing
+        return torch.cat(shifted, 1), (0,) * len(self.windows)
 
     def _compact(self, result: Tensor) -> Tensor:
         """(N, group and out dims, rows, columns) to the order of the compact dims: pixels first."""
@@ -204,6 +199,15 @@ def _channels(x: Tensor, channels: list[int]) -> Tensor:
     if step > 0 and channels == list(range(first, first + step * len(channels), step)):
         return x[:, first : channels[-1] + 1 : step]
     return x.index_select(1, torch.tensor(channels, device=x.device))
+
+
+def windowed(x: Tensor, windows: Sequence[Window]) -> tuple[Tensor, Point]:
+    """What the windows span of (N, C, ...), and the padding that is left for PyTorch's convolution to do. It may then
+    give results behind the windows' outputs."""
+    nothing = (0,) * len(windows)
+    if all(window.symmetric(size) for window, size in zip(windows, x.shape[2:], strict=True)):
+        return x, tuple(-window.start for window in windows)
+    return _framed(x, windows, nothing), nothing
 
 
 def _framed(x: Tensor, windows: Sequence[Window], offset: Sequence[int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod, sqrt
 
 import numpy as np
@@ -15,7 +16,9 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.lattice import Point
 from loopwright.lowering.assembly import Assembly, assemble, compact_size, source_tables
 from loopwright.lowering.axes import channels_first
+from loopwright.lowering.dense import DensePlan, dense_plan
 from loopwright.lowering.torch_contraction import lower
+from loopwright.lowering.torch_dense import DenseConvolutions
 from loopwright.lowering.weight_pools import WeightPool, weight_pools
 
 
@@ -25,6 +28,8 @@ class OperatorModule(nn.Module):
     Parameters: ``weight_0``, ``weight_1``, ... hold the weights of one contraction each, in its ``weight_shape``; those
     that several contractions read are held once, flat. ``bias`` (C',) is added to the completed output. An operator of
     two inputs has no weights: it is called with both.
+
+    On a GPU it runs as `dense_plan` says, if that has a plan: as dense convolutions whose weights have zeros in them.
     """
 
     bias: nn.Parameter | None
@@ -44,6 +49,7 @@ class OperatorModule(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(self._channels)) if bias else None)
         self._assembly = assemble(self._inner)
         self._tables = self._register_tables()
+        self._dense: dict[torch.device, DenseConvolutions] = {}
 
     @classmethod
     def from_conv(cls, form: OperatorForm, conv: nn.Conv2d) -> OperatorModule:
@@ -87,10 +93,37 @@ class OperatorModule(nn.Module):
         if (operand is not None) != self.form.two_inputs:
             raise ArgumentError(f"this operator takes {1 + self.form.two_inputs} inputs")
         channel = 1 + self.form.channel_axis
-        weights = self.contraction_weights()[: len(self._contractions)] if operand is None else self._elements(operand)
-        output = self._stage(x.movedim(channel, 1), weights).movedim(1, channel)
+        inner = x.movedim(channel, 1)
+        if x.is_cuda and self.dense_plan is not None:
+            output = self.dense(inner)
+        else:
+            own = self.contraction_weights()[: len(self._contractions)] if operand is None else self._elements(operand)
+            output = self._stage(inner, own)
+        output = output.movedim(1, channel)
         output = output if self.then is None else self.then(output)
         return output if self.bias is None else output + self.bias.view(-1, *[1] * (output.ndim - 1 - channel))
+
+    @cached_property
+    def dense_plan(self) -> DensePlan | None:
+        """This module's first stage as dense convolutions, if it can be so run."""
+        return dense_plan(self._inner, [] if self.form.two_inputs else self._stored_numbers())
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The completed output of all contractions, channels first like ``x``, by the `dense_plan`."""
+        if x.device not in self._dense:
+            assert self.dense_plan is not None
+            self._dense[x.device] = DenseConvolutions(self.dense_plan, x.device)
+        stored: list[Tensor] = [getattr(self, f"weight_{number}").flatten() for number in range(len(self._pools))]
+        return self._dense[x.device](x, stored[0] if len(stored) == 1 else torch.cat(stored))
+
+    def _stored_numbers(self) -> list[np.ndarray]:
+        """For each contraction where its dense weight stands among the elements of all pools."""
+        numbers, start = {}, 0
+        for pool in self._pools:
+            for k, places in pool.members.items():
+                numbers[k] = start + (np.arange(pool.elements.size) if places is None else places)
+            start += pool.elements.size
+        return [numbers[k] for k in range(len(self._contractions))]
 
     def _stage(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """The completed output of all contractions, channels first like ``x``."""

@@ -1,0 +1,79 @@
+"""What the proxies say of each network at initialisation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from torch import nn
+
+from loopwright.legality import proxies
+from loopwright.legality.proxies.fisher import convolutions, fisher_potential
+from loopwright.models.images import Minibatch, load_minibatch
+from loopwright.models.sources.cifar import MODELS
+from scripts.ground_truth.specs import MODEL, module_of, network, read_specs
+
+SEED = 0
+"""Of the initialisation and of the minibatch."""
+FIELDS = ("id", "proxy", "score", "seconds", "layers")
+
+Score = Callable[[nn.Module, Minibatch], tuple[float, Mapping[str, float]]]
+
+
+def score(networks: Path, table: Path, data: Path | None, images: int) -> None:
+    """Appends to the table what every proxy says of every network that it has not scored; one line each. For Fisher
+    Potential the parts of every convolution stand beside their sum, as JSON."""
+    original = network(SEED)
+    minibatch = load_minibatch(data, images, SEED, MODELS[MODEL].input_shape)
+    known = scorers(convolutions(original.module))
+    done = _scored(table)
+    for spec in read_specs(networks):
+        left = {name: scorer for name, scorer in known.items() if (spec.id, name) not in done}
+        module = module_of(spec, original) if left else nn.Identity()
+        for name, scorer in left.items():
+            begin = monotonic()
+            value, layers = scorer(module, minibatch)
+            row = (spec.id, name, f"{value:.9g}", f"{monotonic() - begin:.2f}", _text(layers))
+            _append(table, dict(zip(FIELDS, row, strict=True)))
+            print(*row[:4], flush=True)
+
+
+def scorers(layers: tuple[str, ...]) -> dict[str, Score]:
+    """Fisher Potential at ``layers``, and every other registered proxy, by name."""
+    registered = getattr(proxies, "registered", dict)()
+    others = {name: partial(_whole, proxy) for name, proxy in registered.items() if name != "fisher"}
+    return {"fisher": partial(_fisher, layers), **others}
+
+
+def _fisher(layers: tuple[str, ...], module: nn.Module, minibatch: Minibatch) -> tuple[float, Mapping[str, float]]:
+    potential = fisher_potential(module, layers, minibatch)
+    return potential.total, potential.layers
+
+
+def _whole(proxy: type, module: nn.Module, minibatch: Minibatch) -> tuple[float, Mapping[str, float]]:
+    return proxy().score(module, minibatch), {}
+
+
+def _text(layers: Mapping[str, float]) -> str:
+    return json.dumps({name: float(f"{value:.5g}") for name, value in layers.items()}) if layers else ""
+
+
+def _scored(table: Path) -> set[tuple[str, str]]:
+    if not table.exists():
+        return set()
+    with table.open(newline="", encoding="utf-8") as file:
+        return {(row["id"], row["proxy"]) for row in csv.DictReader(file)}
+
+
+def _append(table: Path, row: dict[str, str]) -> None:
+    table.parent.mkdir(parents=True, exist_ok=True)
+    new = not table.exists()
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

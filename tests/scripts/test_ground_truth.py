@@ -1,0 +1,140 @@
+"""The sampling, the split, the schedule and the tables of the ground truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from loopwright.errors import NotApplicableError
+from scripts.ground_truth.__main__ import ACCURACIES, SPECS, jobs_of
+from scripts.ground_truth.images import Images, augmented, load, normalised
+from scripts.ground_truth.results import Row, append, read_rows, write_rows
+from scripts.ground_truth.sampling import interleaved, spread
+from scripts.ground_truth.specs import Spec, choice, network, read_specs, write_specs
+from scripts.ground_truth.training import Outcome, Schedule, TooSlowError, Trainer
+
+CPU = torch.device("cpu")
+SAMPLE = Path("src/loopwright/models/sample")
+
+
+def spec(number: int, kind: str = "mixed", macs: float = 0.5, seeds: int = 1) -> Spec:
+    return Spec(f"n{number:03}", kind, "", (), macs, 1.0, "", seeds, {"conv1": f"bottleneck(co, {2**number})"})
+
+
+def test_spreading_fills_the_gaps() -> None:
+    shares = [0.1, 0.2, 0.48, 0.5, 0.52, 0.75, 0.9]
+    picked = spread([spec(k, macs=share) for k, share in enumerate(shares)], 3)
+    assert [chosen.macs_share for chosen in picked] == [0.5, 0.2, 0.75]
+
+
+def test_every_first_part_of_interleaved_groups_has_its_share_of_each() -> None:
+    groups = [[spec(k, kind) for k in range(size)] for kind, size in (("a", 40), ("b", 20), ("c", 10))]
+    mixed = interleaved(groups)
+    assert len(mixed) == 70
+    kinds = Counter(found.kind for found in mixed[:35])
+    assert all(abs(kinds[kind] - half) <= 1 for kind, half in (("a", 20), ("b", 10), ("c", 5)))
+
+
+def test_parts_share_out_all_trainings() -> None:
+    specs = [spec(k, seeds=3 if k < 2 else 1) for k in range(6)]
+    parts = [jobs_of(specs, f"{k}/3") for k in range(3)]
+    assert sorted((job.id, seed) for part in parts for job, seed in part) == sorted(
+        (job.id, seed) for job in specs for seed in range(job.seeds)
+    )
+
+
+def test_specs_and_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    specs = [spec(1), replace(spec(2), families=("ghost", "grouped"))]
+    write_specs(tmp_path / "specs.jsonl", specs)
+    assert read_specs(tmp_path / "specs.jsonl") == specs
+    rows = [Row.of("n002", 1, 4, Outcome(91.234, 92.0, 0.5, 8.0, 7.0), "H100")]
+    rows += [Row.of("n001", 0, 4, Outcome(None, None, None, 8.0, 7.0), "H100")]
+    append(tmp_path / "rows.csv", rows[0])
+    append(tmp_path / "rows.csv", rows[1])
+    assert read_rows(tmp_path / "rows.csv") == rows
+    write_rows(tmp_path / "rows.csv", rows)
+    assert [row.id for row in read_rows(tmp_path / "rows.csv")] == ["n001", "n002"]
+    assert rows[0].accuracy == "91.23"
+
+
+def test_the_split_is_fixed_and_disjoint() -> None:
+    train, held_out = load(SAMPLE, CPU)
+    again = load(SAMPLE, CPU)[1]
+    assert (len(train), len(held_out)) == (461, 51)
+    assert torch.equal(held_out.pixels, again.pixels)
+    seen = {image.numpy().tobytes() for image in train.pixels}
+    assert not any(image.numpy().tobytes() in seen for image in held_out.pixels)
+
+
+def test_augmentation_shuffles_crops_and_flips() -> None:
+    pixels = torch.arange(64, dtype=torch.uint8).repeat_interleave(32 * 32 * 3).view(64, 32, 32, 3)
+    images, labels = augmented(Images(pixels, torch.arange(64)), torch.Generator().manual_seed(0))
+    assert images.shape == (64, 3, 32, 32)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert sorted(labels.tolist()) == list(range(64)) != labels.tolist()
+    centres = normalised(pixels)[labels][:, :, 16, 16]
+    assert torch.equal(images[:, :, 16, 16], centres)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
+    schedule = Schedule(peak=0.1)
+    rates = [schedule.rate(step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.1, rel=0.05)
+    assert rates.index(max(rates)) == pytest.approx(24, abs=1)
+    assert rates[0] < 0.005
+    assert rates[-1] < 0.005
+
+
+def colours(count: int) -> Images:
+    """Images of one of two colours, the class."""
+    labels = torch.arange(count) % 2
+    return Images((labels * 200).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 32, 32, 3).contiguous(), labels)
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def test_training_learns_and_is_repeatable() -> None:
+    trainer = Trainer(colours(64), colours(20), Schedule(epochs=6, batch=8, peak=0.2), 100)
+    first, second = trainer.train(small(), 3), trainer.train(small(), 3)
+    assert first.accuracy == first.accuracy_mirrored == 100
+    assert first.train_loss == second.train_loss
+    assert trainer.train(small(), 4).train_loss != first.train_loss
+
+
+def test_networks_that_would_take_too_long_are_given_up() -> None:
+    trainer = Trainer(colours(64), colours(20), Schedule(epochs=4, batch=4), 1e-6)
+    outcome = trainer.train(small(), 0)
+    assert outcome.accuracy is None
+    assert outcome.step_ms > 0
+    with pytest.raises(TooSlowError, match=r"3\.0 ms a step"):
+        raise TooSlowError(3.0)
+
+
+def test_the_kept_tables_agree_with_one_another() -> None:
+    specs = {found.id: found for found in read_specs(SPECS)}
+    rows = [row for row in read_rows(ACCURACIES) if row.accuracy]
+    assert {row.id for row in rows} <= specs.keys()
+    assert len({row.id for row in rows}) >= 120
+    assert sum(count >= 3 for count in Counter(row.id for row in rows).values()) >= 19
+    assert {row.epochs for row in rows} == {Schedule().epochs}
+
+
+def test_the_kept_networks_are_what_their_sequences_say() -> None:
+    original = network()
+    workloads = {layer.name: str(layer.operator) for layer in original.transformable}
+    for found in read_specs(SPECS)[::20]:
+        saved = 0
+        for layer, text in found.sequences.items():
+            try:
+                saved += choice(workloads[layer], "").form.macs - choice(workloads[layer], text).form.macs
+            except NotApplicableError as error:  # pragma: no cover
+                pytest.fail(f"{found.id}, {layer}: {error}")
+        assert found.macs_share == pytest.approx(1 - saved / original.macs, abs=1e-4)
