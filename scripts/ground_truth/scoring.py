@@ -12,6 +12,7 @@ from time import monotonic
 from torch import nn
 
 from loopwright.legality import proxies
+from loopwright.legality.proxies import Proxy
 from loopwright.legality.proxies.fisher import convolutions, fisher_potential
 from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.models.sources.cifar import MODELS
@@ -44,8 +45,7 @@ def score(networks: Path, table: Path, data: Path | None, images: int) -> None:
 
 def scorers(layers: tuple[str, ...]) -> dict[str, Score]:
     """Fisher Potential at ``layers``, and every other registered proxy, by name."""
-    registered = getattr(proxies, "registered", dict)()
-    others = {name: partial(_whole, proxy) for name, proxy in registered.items() if name != "fisher"}
+    others = {name: partial(_whole, proxy) for name, proxy in proxies.registered().items() if name != "fisher"}
     return {"fisher": partial(_fisher, layers), **others}
 
 
@@ -54,8 +54,8 @@ def _fisher(layers: tuple[str, ...], module: nn.Module, minibatch: Minibatch) ->
     return potential.total, potential.layers
 
 
-def _whole(proxy: type, module: nn.Module, minibatch: Minibatch) -> tuple[float, Mapping[str, float]]:
-    return proxy().score(module, minibatch), {}
+def _whole(proxy: Proxy, module: nn.Module, minibatch: Minibatch) -> tuple[float, Mapping[str, float]]:
+    return proxy.score(module, minibatch), {}
 
 
 def _text(layers: Mapping[str, float]) -> str:
