@@ -33,6 +33,8 @@ def test_rotation_uses_every_copy() -> None:
 def test_copies_span_the_cold_bytes_within_bounds() -> None:
     protocol = Protocol(cold_bytes=1000, copies=8)
     assert [protocol.copies_of(size) for size in (1, 250, 300, 5000)] == [8, 4, 4, 2]
+    protocol = Protocol(passed_bytes=1000, copies=8)
+    assert [protocol.copies_of_activations(size) for size in (1, 250, 300, 5000)] == [8, 4, 4, 1]
 
 
 def test_the_latency_is_the_median() -> None:

@@ -14,17 +14,27 @@ Call = Callable[[], object]
 class Protocol:
     """How to time. A sample is the mean of as many calls as take ``sample_ms``, and at least one. Functions take turns
     for ``rounds`` rounds, after ``warm_up`` calls each. ``cold_bytes`` is how much memory the copies of the weights,
-    used one after the other, should span; ``copies`` bounds their number."""
+    used one after the other, should span, and ``passed_bytes`` the copies of what is read and written beside them: in a
+    network other layers have used the caches in between, and half of an input lies in another processor's. ``copies``
+    bounds their number."""
 
     rounds: int = 9
     sample_ms: float = 2.0
     warm_up: int = 2
     cold_bytes: int = 32 * 1024**2
+    passed_bytes: int = 4 * 1024**2
     copies: int = 1024
 
     def copies_of(self, weight_bytes: int) -> int:
         """How many copies of weights of that size to take turns with."""
-        return max(2, min(self.copies, -(-self.cold_bytes // max(weight_bytes, 1))))
+        return max(2, self._spanning(self.cold_bytes, weight_bytes))
+
+    def copies_of_activations(self, activation_bytes: int) -> int:
+        """How many copies of an input and output of that size in all to take turns with."""
+        return max(1, self._spanning(self.passed_bytes, activation_bytes))
+
+    def _spanning(self, span: int, size: int) -> int:
+        return min(self.copies, -(-span // max(size, 1)))
 
 
 @dataclass(frozen=True)

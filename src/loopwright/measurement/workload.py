@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 
@@ -33,20 +34,51 @@ class WeightCopies:
 
 
 def cold_call(kernel: Kernel, compiled: Compiled, protocol: Protocol, copies: WeightCopies | None = None) -> Call:
-    """A call of ``compiled`` on random tensors, with the next copy of the weights each time."""
-    weight_bytes = FLOAT_BYTES * sum(prod(shape) for shape in kernel.packed_shapes)
-    return _call(kernel, compiled, protocol.copies_of(weight_bytes), copies or WeightCopies())
+    """A call of ``compiled`` on random tensors: the next copy of the weights, and of input and output, each time."""
+    tensors = _Tensors(kernel, copies or WeightCopies())
+    passed = protocol.copies_of_activations(tensors.activation_bytes)
+    return tensors.call(compiled, protocol.copies_of(tensors.weight_bytes), passed)
 
 
 def warm_call(kernel: Kernel, compiled: Compiled, copies: WeightCopies | None = None) -> Call:
-    """A call of ``compiled`` on random tensors, with the same weights each time."""
-    return _call(kernel, compiled, 1, copies or WeightCopies())
+    """A call of ``compiled`` on random tensors, the same each time."""
+    return _Tensors(kernel, copies or WeightCopies()).call(compiled, 1, 1)
 
 
-def _call(kernel: Kernel, compiled: Compiled, count: int, copies: WeightCopies) -> Call:
-    random = np.random.default_rng(0)
-    shapes = [tuple(int(extent) for extent in p.shape) for p in kernel.primfunc.params]
-    first, last = 1, 1 + len(kernel.packed_shapes)
-    held = [tvm.runtime.tensor(random.standard_normal(shape, dtype=np.float32)) for shape in shapes]
-    weights = zip(*(copies.of(k, shape, count) for k, shape in enumerate(shapes[first:last])), strict=True)
-    return rotate([partial(compiled, *held[:first], *own, *held[last:]) for own in weights])
+class _Tensors:
+    """Random arguments for a kernel: input, weights, what its epilogue reads, output."""
+
+    def __init__(self, kernel: Kernel, copies: WeightCopies):
+        self._shapes = [tuple(int(extent) for extent in p.shape) for p in kernel.primfunc.params]
+        self._first_kept = 1 + len(kernel.packed_shapes)
+        self._copies = copies
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all weights."""
+        return _bytes(self._shapes[1 : self._first_kept])
+
+    @property
+    def activation_bytes(self) -> int:
+        """Of input and output."""
+        return _bytes([self._shapes[0], self._shapes[-1]])
+
+    def call(self, compiled: Compiled, weight_copies: int, activation_copies: int) -> Call:
+        """A call that takes the next of so many copies each time."""
+        random = np.random.default_rng(0)
+        first, *_, last = self._shapes
+        kept = [_random(random, shape) for shape in self._shapes[self._first_kept : -1]]
+        passed = [(_random(random, first), _random(random, last)) for _ in range(activation_copies)]
+        shapes = enumerate(self._shapes[1 : self._first_kept])
+        weights = list(zip(*(self._copies.of(k, shape, weight_copies) for k, shape in shapes), strict=True)) or [()]
+        calls = range(max(len(weights), activation_copies))
+        pairs = ((weights[k % len(weights)], passed[k % activation_copies]) for k in calls)
+        return rotate([partial(compiled, x, *own, *kept, out) for own, (x, out) in pairs])
+
+
+def _random(random: np.random.Generator, shape: Shape) -> tvm.runtime.Tensor:
+    return tvm.runtime.tensor(random.standard_normal(shape, dtype=np.float32))
+
+
+def _bytes(shapes: Sequence[Shape]) -> int:
+    return FLOAT_BYTES * sum(map(prod, shapes))
