@@ -39,8 +39,8 @@ SAMPLE_MS = 10.0
 TUNING = Protocol(rounds=5)
 """How the schedules of an operator are timed beside each other."""
 
-TRIED = 12
-BUDGET_S = 2.5
+TRIED = 14
+BUDGET_S = 3.5
 """Schedules that are timed for an operator, and how long they may take to build."""
 
 FLOP_OF_A_MAC = 2
