@@ -56,9 +56,8 @@ TVM starts half as many threads as there are processors, or one; to use two, say
 
 TVM keeps a network's constants as one blob that is copied when a library is loaded, so that every weight is held twice,
 and four times while it loads. Loopwright links weights as read-only data instead, and kernels use them in place: the
-system reads a page from the file when it is first touched, and processes share it. ResNet-34 (85 MB of weights) grows a
-process by 82 MiB at most, where it was 324 MiB, and torchvision's DenseNet-121 (32 MB) by 48 MiB; loading takes less than a millisecond. Activations share their storage
-where their lives do not overlap.
+system reads a page from the file when it is first touched, and processes share it. Loading takes less than a millisecond.
+Activations share their storage where their lives do not overlap. [Performance](performance.md) has what networks take.
 
 ## Other processors
 

@@ -13,7 +13,8 @@ PAGE, TEXT, DATA = DOCS / "performance.md", Path(__file__).parent / "performance
 
 NETWORKS = "| network | participant | version | precision | median, ms | quartiles, ms | against Loopwright |"
 OPERATORS = "| operator | warm, ms | of peak | cold, ms | of peak | of bandwidth | of a copy | tuned, s | schedule |"
-COMPOSITION = "| network | latency, ms | sum of its operators, ms | ratio |"
+COMPOSITION = "| network | latency, ms | sum in the store, ms | ratio in one run |"
+MEMORY = "| network | weights, MiB | two largest activations, MiB | peak, MiB | ratio |"
 
 
 def main() -> None:
@@ -24,8 +25,8 @@ def main() -> None:
 def page() -> str:
     """The text, each ``{name}`` in it replaced by a table."""
     text = TEXT.read_text(encoding="utf-8")
-    for name, table in (("networks", networks), ("operators", operators), ("composition", composition)):
-        text = text.replace(f"{{{name}}}", "\n".join(table()))
+    for table in (networks, operators, composition, memory):
+        text = text.replace(f"{{{table.__name__}}}", "\n".join(table()))
     return text
 
 
@@ -73,8 +74,17 @@ def composition() -> list[str]:
     """What the store promises of networks, and what they take."""
     lines = [COMPOSITION, _ruler(COMPOSITION, left=1)]
     for row in _rows(DATA / "composition.csv"):
-        figures = [f"{float(row[name]):.2f}" for name in ("network_ms", "operators_ms", "ratio")]
+        figures = [f"{float(row[name]):.2f}" for name in ("network_ms", "stored_ms", "ratio")]
         lines.append(_line(row["model"], *figures))
+    return lines
+
+
+def memory() -> list[str]:
+    """The memory that running networks takes."""
+    lines = [MEMORY, _ruler(MEMORY, left=1)]
+    for row in _rows(DATA / "memory.csv"):
+        figures = [row[f"{name}_mib"] for name in ("weights", "activations", "peak")]
+        lines.append(_line(row["model"], *figures, f"{float(row['ratio']):.2f}"))
     return lines
 
 
