@@ -3,7 +3,7 @@ optional."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -45,10 +45,28 @@ class EpilogueBuffers:
         chosen = ((epilogue.scale, self.scale), (epilogue.shift, self.shift), (epilogue.residual, self.residual))
         return tuple(buffer for present, buffer in chosen if present)
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether sums may begin with the shift, rather than get it at the end: where nothing scales them."""
+        return self.epilogue.shift and not self.epilogue.scale
+
+    def begin(self, place: tuple[Expression, ...], lanes: int) -> Expression:
+        """The shift of ``lanes`` values that go to ``place`` (image, block, row, column, first lane)."""
+        _, block, _, _, lane = place
+        return tirx.BufferLoad(self.shift, [self._channel(block, lane, lanes)])
+
+    @property
+    def begun(self) -> EpilogueBuffers:
+        """What is left for sums that began with the shift."""
+        return replace(self, epilogue=replace(self.epilogue, shift=False))
+
+    def _channel(self, block: Expression, lane: Expression, lanes: int) -> Expression:
+        return ramp(block * self.residual.shape[4] + lane, lanes)
+
     def apply(self, result: Expression, place: tuple[Expression, ...], lanes: int) -> Expression:
         """The epilogue of ``lanes`` values that go to ``place`` (image, block, row, column, first lane)."""
         image, block, row, column, lane = place
-        channel = ramp(block * self.residual.shape[4] + lane, lanes)
+        channel = self._channel(block, lane, lanes)
         if self.epilogue.scale:
             result = result * tirx.BufferLoad(self.scale, [channel])
         if self.epilogue.shift:

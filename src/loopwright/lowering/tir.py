@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from tvm import tirx
@@ -37,10 +38,14 @@ def unrolled(name: str, start: int, stop: int, body: Body) -> tirx.Stmt:
 
 def parallel(name: str, extents: Sequence[int], body: Callable[[tuple[Expression, ...]], tirx.Stmt]) -> tirx.Stmt:
     """One parallel loop over the fused ``extents``; ``body`` takes the coordinates."""
-    total = 1
-    for extent in extents:
-        total *= extent
-    return loop(name, total, lambda task: body(unflatten(task, extents)), ForKind.PARALLEL)
+    return fused(name, extents, body, ForKind.PARALLEL)
+
+
+def fused(
+    name: str, extents: Sequence[int], body: Callable[[tuple[Expression, ...]], tirx.Stmt], kind: ForKind
+) -> tirx.Stmt:
+    """One loop over the fused ``extents``; ``body`` takes the coordinates."""
+    return loop(name, prod(extents), lambda task: body(unflatten(task, extents)), kind)
 
 
 def bound(name: str, extent: int, axis: str, body: Body) -> tirx.Stmt:

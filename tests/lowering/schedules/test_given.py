@@ -56,7 +56,7 @@ def test_a_tile_that_is_given_is_the_tile_of_the_kernel() -> None:
     own, target = nest("tile(oh: 2, ow: 3)"), cpu(threads=2)
     form = operator_form(own)
     for schedule in schedules(form, target, given(own)):
-        ((_, _, rows, columns),) = tile_shapes(form, schedule, target)
+        ((_, _, rows, columns, *_),) = tile_shapes(form, schedule, target)
         assert (rows, columns) == (2, 3)
 
 

@@ -3,12 +3,15 @@
 Per reduction step a core issues two vector multiply-adds a cycle, loads take a little of that time, and a tile of few
 vectors waits for the latency of its own additions. A tile spills when its vectors and the inputs that they share exceed
 what LLVM keeps in registers. To this come what a tile costs once (clearing, storing) and the weights it streams.
-Kernels are compiled by the hundred, so that many updates written out count against a schedule too. Minimal filtering
-has fewer updates, more weights, and the transforms.
+Kernels are compiled by the hundred, so that many updates written out count against a schedule too. A reduction that
+goes by the inputs loads each once for a tile, and the weights again where they don't fit beside the tile. Minimal
+filtering has fewer updates, more weights, and the transforms. To start threads takes a while that only small operators
+notice.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -18,6 +21,7 @@ from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.digits import Digits, cut
 from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.stationary import is_stationary
 from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.targets.target import Target
 
@@ -31,14 +35,20 @@ CACHED_BYTES_PER_CYCLE = 32
 COLD_BYTES_PER_CYCLE = 8
 CYCLES_PER_TRANSFORMED = 6
 CYCLES_PER_BARRIER = 5000
+CYCLES_PER_START = 4000
 SPILL = 2.5
 LIVE_VALUES_PER_REGISTER = 1.25
 SPARE_REGISTERS = 2
+STATIONARY_INPUTS = 2
+CYCLES_PER_STATIONARY_TILE = 16
+CYCLES_PER_STATIONARY_STORE = 1
 FEW_UPDATES, MANY_UPDATES = 5000, 1600
 
 
 def estimated_cycles(form: OperatorForm, schedule: CpuSchedule, target: Target) -> float:
     """Cycles of one core for one image, summed over the contractions and divided among the threads."""
+    if schedule.one_thread:
+        target = replace(target, threads=1)
     return sum(_contraction_cycles(form, contraction, schedule, target) for contraction in form.contractions)
 
 
@@ -96,18 +106,31 @@ def _cycles(digits: Digits, share_inside: float, target: Target) -> float:
     streamed = tasks * walked * len(strips) * weight_bytes / CACHED_BYTES_PER_CYCLE
     cold = FLOAT_BYTES * prod(digits.contraction.weight_shape) / COLD_BYTES_PER_CYCLE
     rounds = -(-tasks // target.threads)
-    run = max(rounds * compute, streamed / target.threads) + cold / target.threads
+    start = CYCLES_PER_START if target.threads > 1 else 0
+    run = max(rounds * compute, streamed / target.threads) + cold / target.threads + start
     updates = _updates(digits)
     return run * (1 + updates / FEW_UPDATES + (updates / MANY_UPDATES) ** 2)
 
 
 def _tile_cycles(digits: Digits, width: int, steps: float, target: Target) -> float:
+    if is_stationary(digits):
+        return _stationary_tile_cycles(digits, width, steps, target)
     channels, pixels = digits.extent("channel"), digits.extent("row") * width
     vectors, inputs = channels * pixels, digits.extent("row") * _input_columns(digits, width)
     loads = channels + inputs / _column_taps(digits)
     step = _step_cycles(vectors, loads)
     spill = SPILL if _spills(digits, vectors, inputs, target) else 1.0
     return steps * step * spill + CYCLES_PER_TILE + vectors * CYCLES_PER_STORE
+
+
+def _stationary_tile_cycles(digits: Digits, width: int, steps: float, target: Target) -> float:
+    """Weights that don't stay in registers are operands in memory."""
+    vectors, inputs = digits.extent("row") * width, _input_rows(digits) * _input_columns(digits, width)
+    held = vectors + STATIONARY_INPUTS
+    reloads = 0 if held + digits.extent("tap") <= target.vector_registers else steps * vectors
+    spill = SPILL if held > target.vector_registers else 1.0
+    compute = _step_cycles(steps * vectors, inputs + reloads)
+    return compute * spill + CYCLES_PER_STATIONARY_TILE + vectors * CYCLES_PER_STATIONARY_STORE
 
 
 def _spills(digits: Digits, vectors: int, inputs: int, target: Target) -> bool:
@@ -126,14 +149,27 @@ def _step_cycles(updates: float, loads: float) -> float:
 
 def _column_taps(digits: Digits) -> int:
     """How many kernel columns are written out."""
-    return prod(d.extent for d in digits.of("tap") if digits.contraction.dims[d.dim].input[2])
+    return _taps_along(digits, 2)
+
+
+def _taps_along(digits: Digits, axis: int) -> int:
+    return prod(d.extent for d in digits.of("tap") if digits.contraction.dims[d.dim].input[axis])
 
 
 def _input_columns(digits: Digits, width: int) -> int:
     """Columns of the input that a row of the tile reads under all its kernel columns."""
-    step = max((abs(digits.contraction.dims[d.dim].input[2]) for d in digits.of("column")), default=1)
-    taps = _column_taps(digits)
-    return min((width - 1) * step + taps, width * taps)
+    return _inputs_along(digits, "column", width, 2)
+
+
+def _input_rows(digits: Digits) -> int:
+    """Rows of the input that the tile reads under all kernel rows that are written out."""
+    return _inputs_along(digits, "row", digits.extent("row"), 1)
+
+
+def _inputs_along(digits: Digits, kind: str, count: int, axis: int) -> int:
+    step = max((abs(digits.contraction.dims[d.dim].input[axis]) for d in digits.of(kind)), default=1)
+    taps = _taps_along(digits, axis)
+    return min((count - 1) * step + taps, count * taps)
 
 
 def _updates(digits: Digits) -> int:
@@ -142,7 +178,7 @@ def _updates(digits: Digits) -> int:
     strips = min(3, len(_strip_widths(digits)))
     tiled = {digit.dim for digit in digits.of("row") if digit.extent > 1}
     borders_known = not any(digit.dim in tiled for digit in digits.of("task", "walk"))
-    return strips * taps * vectors * (1 if borders_known else 2)
+    return strips * taps * vectors * (1 if borders_known or is_stationary(digits) else 2)
 
 
 def _strip_widths(digits: Digits) -> list[int]:
@@ -155,8 +191,9 @@ def _strip_widths(digits: Digits) -> list[int]:
 
 
 def tile_shapes(form: OperatorForm, schedule: CpuSchedule, target: Target) -> tuple[tuple[int, ...], ...]:
-    """What a schedule comes to for every contraction: lanes, channels, rows, columns, or with minimal filtering lanes,
-    channels, tiles, their size, and whether tasks share out channels."""
+    """What a schedule comes to for every contraction: lanes, channels, rows, columns, whether the reduction goes by the
+    inputs, and whether one thread does all, or with minimal filtering lanes, channels, tiles, their size, and whether
+    tasks share out channels."""
     block = channel_block(form.input_shape[0], target.vector_lanes)
     return tuple(_tile_shape(contraction, schedule, block) for contraction in form.contractions)
 
@@ -165,6 +202,7 @@ def _tile_shape(contraction: Contraction, schedule: CpuSchedule, block: int) -> 
     filtered = cut_windows(contraction, schedule, block)
     if filtered is None:
         digits = cut(contraction, schedule, block)
-        return tuple(digits.extent(kind) for kind in ("lane", "channel", "row", "column"))
+        extents = (digits.extent(kind) for kind in ("lane", "channel", "row", "column"))
+        return (*extents, is_stationary(digits), schedule.one_thread)
     held = tuple(filtered.digits.extent(kind) for kind in ("lane", "channel"))
     return (*held, filtered.tiles, filtered.filtering.size, filtered.by_channel)

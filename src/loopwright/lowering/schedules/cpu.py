@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -28,7 +28,7 @@ from loopwright.lowering.schedules.placement import (
 )
 from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.tile import Store, TileKernel
+from loopwright.lowering.schedules.tile import Begun, Store, TileKernel
 from loopwright.lowering.schedules.vectors import Place
 from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.lowering.schedules.winograd_kernel import WinogradKernel
@@ -98,7 +98,7 @@ class CpuKernel:
         places = placements(self.form) if all(c.tiled for c in self.contractions) else None
         if places is not None:
             parts = zip(self.contractions, self.weights, places, strict=True)
-            return [self._tiles(c, weight, place, self._store_final) for c, weight, place in parts]
+            return [self._tiles(c, weight, place, self._store_final, self._begun()) for c, weight, place in parts]
         return self._one_after_the_other() if self._can_add_up() else self._in_two_stages()
 
     def _can_add_up(self) -> bool:
@@ -132,13 +132,26 @@ class CpuKernel:
             return general.accumulate(packed.digits, self.n, self.x, weight, raw)
         return self._tiles(packed, weight, (own_placement(packed.contraction),), partial(_store_sum, Result(raw)))
 
-    def _tiles(self, packed: AnyContraction, weight: Any, places: tuple[Placement, ...], store: Store) -> tirx.Stmt:
+    def _tiles(
+        self,
+        packed: AnyContraction,
+        weight: Any,
+        places: tuple[Placement, ...],
+        store: Store,
+        begun: Begun | None = None,
+    ) -> tirx.Stmt:
         ahead = self.schedule.prefetch if FLOAT_BYTES * prod(packed.shape) > CACHED_BYTES else 0
         arguments = (self.n, self.x, weight, places, self.out.block, store, ahead)
         if isinstance(packed, WinogradContraction):
             return WinogradKernel(packed, *arguments).statement()
         panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue)
-        return TileKernel(packed.digits, *arguments, panel).statement()
+        return TileKernel(packed.digits, *arguments, panel, begun, self.schedule.one_thread).statement()
+
+    def _begun(self) -> Begun | None:
+        """Sums that begin with the shift."""
+        if not self.epilogue.may_begin:
+            return None
+        return Begun(self.epilogue.begin, replace(self, epilogue=self.epilogue.begun)._store_final)
 
     def _store_final(self, value: Expression, place: Place, lanes: int) -> tirx.Stmt:
         return self.out.store(self.epilogue.apply(value, place, lanes), place, lanes)

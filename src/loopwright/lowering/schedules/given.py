@@ -28,13 +28,15 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 
 @dataclass(frozen=True)
 class Given:
-    """The fields of a `CpuSchedule` that a sequence determines; ``ignored`` says what of it no kernel can follow."""
+    """The fields of a `CpuSchedule` that a sequence determines; ``parallel`` says that threads are to share out its
+    tasks, and ``ignored`` what of it no kernel can follow."""
 
     lanes: int | None = None
     channels: int | None = None
     rows: int | None = None
     columns: int | None = None
     prefetch: int | None = None
+    parallel: bool = False
     ignored: tuple[str, ...] = ()
 
     @property
@@ -46,6 +48,8 @@ class Given:
     def imposed_on(self, schedule: CpuSchedule) -> CpuSchedule:
         """The schedule with what is given. A tile that is given is one of register tiles, not of minimal filtering."""
         values: dict[str, Any] = self.fields
+        if self.parallel:
+            schedule = replace(schedule, one_thread=False)
         return replace(schedule, **values, winograd=0, by_channel=False) if values else schedule
 
 
@@ -53,13 +57,15 @@ def given(nest: LoopNest) -> Given:
     """What the steps of a nest determine. Statements that differ determine nothing, and that is told."""
     found: dict[str, int] = {}
     ignored: list[str] = []
+    parallel = False
     for statement in nest.statements:
         own = _Reading(statement)
+        parallel |= own.parallel
         for field, value in own.fields().items():
             if found.setdefault(field, value) != value:
                 ignored.append(f"{statement.name} asks for {field}={value}, another statement for {found[field]}")
         ignored += own.ignored
-    values: dict[str, Any] = {**found, "ignored": tuple(dict.fromkeys(ignored))}
+    values: dict[str, Any] = {**found, "parallel": parallel, "ignored": tuple(dict.fromkeys(ignored))}
     return Given(**values)
 
 
@@ -82,6 +88,11 @@ class _Reading:
                 yield field, pieces[0].extent
         for loop in self._statement.loops:
             yield from self._mark(loop)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether a loop that tasks share out is marked so."""
+        return any(loop.mark == PARALLEL and self._may_be_shared_out(loop) for loop in self._statement.loops)
 
     def _axes(self) -> list[Affine]:
         """The output's channel, then its other axes without the batch, over the loops."""

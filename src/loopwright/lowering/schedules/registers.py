@@ -6,15 +6,16 @@ to registers; larger ones, and those of scope "local", come from the heap and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 from tvm import tirx
 
 from loopwright.lowering.schedules.digits import Digits
-from loopwright.lowering.tir import Expression, ramp, unrolled, zero
+from loopwright.lowering.tir import Expression, ramp, unrolled
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Registers:
             "column", 0, width, lambda c: tirx.BufferStore(staged, tirx.BufferLoad(array, self._at(c)), self._at(c))
         )
 
-    def clear(self) -> Iterator[tirx.Stmt]:
-        """Sets all vectors to zero."""
-        for array in self.arrays:
-            yield unrolled("column", 0, self.columns, partial(self._clear_vector, array))
+    def fill(self, values: Sequence[Expression]) -> Iterator[tirx.Stmt]:
+        """Sets all vectors of each channel to its value."""
+        for channel, row in product(range(self.channels), range(self.rows)):
+            yield unrolled("column", 0, self.columns, partial(self._set, self.array(channel, row), values[channel]))
 
-    def _clear_vector(self, array: Any, column: Expression) -> tirx.Stmt:
-        return tirx.BufferStore(array, zero(self.lanes), self._at(column))
+    def _set(self, array: Any, value: Expression, column: Expression) -> tirx.Stmt:
+        return tirx.BufferStore(array, value, self._at(column))
 
     def load(self, channel: int, row: int, column: Expression) -> Expression:
         return tirx.BufferLoad(self.array(channel, row), self._at(column))

@@ -10,12 +10,13 @@ parallel task:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
 from tvm import tirx
+from tvm.tirx import ForKind
 
 from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.panel import Panel
@@ -24,16 +25,27 @@ from loopwright.lowering.schedules.reduction import Reduction, column_runs, tap_
 from loopwright.lowering.schedules.registers import Registers, registers
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.source import Source
+from loopwright.lowering.schedules.stationary import Stationary, is_stationary
 from loopwright.lowering.schedules.vectors import Lanes, Place, whole_vector
-from loopwright.lowering.tir import Expression, loop, parallel, ramp, sequence, unrolled
+from loopwright.lowering.tir import Expression, fused, loop, ramp, sequence, unrolled, zero
 
 Store = Callable[[Expression, Place, int], tirx.Stmt]
 
 
 @dataclass(frozen=True)
+class Begun:
+    """Another way to the same results: sums that begin with ``first(place, lanes)`` rather than 0, and ``store`` for
+    such sums."""
+
+    first: Callable[[Place, int], Expression]
+    store: Store
+
+
+@dataclass(frozen=True)
 class TileKernel:
     """The kernel of one contraction for ``n`` images; ``store(value, place, lanes)`` writes a result to each of its
-    ``placements`` in an output of ``out_block`` channels a block. With a ``panel`` tasks read that instead of ``x``."""
+    ``placements`` in an output of ``out_block`` channels a block. With a ``panel`` tasks read that instead of ``x``.
+    ``begun`` is followed where lanes allow it. With ``one_thread`` tasks are not shared out."""
 
     digits: Digits
     n: int
@@ -44,10 +56,13 @@ class TileKernel:
     store: Store
     prefetch: int
     panel: Panel | None = None
+    begun: Begun | None = None
+    one_thread: bool = False
 
     def statement(self) -> tirx.Stmt:
         tasks = self.digits.of("task")
-        return parallel("task", [self.n, *(digit.extent for digit in tasks)], lambda at: self._task(tasks, at))
+        kind = ForKind.SERIAL if self.one_thread else ForKind.PARALLEL
+        return fused("task", [self.n, *(digit.extent for digit in tasks)], lambda at: self._task(tasks, at), kind)
 
     def _task(self, tasks: tuple[Digit, ...], at: tuple[Expression, ...]) -> tirx.Stmt:
         scope = Scope(variables={"image": at[0]})
@@ -81,15 +96,38 @@ class TileKernel:
         return loop("strip", stop - start, body)
 
     def _strip(self, scope: Scope, tile: Registers, width: int) -> tirx.Stmt:
-        update = Reduction(self.digits, self._source, self.weight, tile, width, self.prefetch).statement(scope)
-        return sequence([*tile.clear(), update, *self._write(scope, tile, width)])
+        begun = self.begun if self._may_begin(scope) else None
+        first = [zero(tile.lanes)] * tile.channels if begun is None else self._first(scope, begun)
+        own = self if begun is None else replace(self, store=begun.store)
+        return sequence(
+            [*tile.fill(first), self._reduction(tile, width).statement(scope), *own._write(scope, tile, width)]
+        )
+
+    def _reduction(self, tile: Registers, width: int) -> Reduction | Stationary:
+        if is_stationary(self.digits):
+            return Stationary(self.digits, self._source, self.weight, tile, width)
+        return Reduction(self.digits, self._source, self.weight, tile, width, self.prefetch)
+
+    def _may_begin(self, scope: Scope) -> bool:
+        """Whether all results go to one place, of lanes that lie together."""
+        [copy, *others], channels = self._copies(), range(self.digits.extent("channel"))
+        return not others and all(whole_vector(self.out_block, copy, scope.fix(self._at_channel(c))) for c in channels)
+
+    def _first(self, scope: Scope, begun: Begun) -> list[Expression]:
+        """What the sums of each channel begin with, wherever in the tile."""
+        [copy], lanes = self._copies(), self.digits.extent("lane")
+        corner = scope.fix({digit.name: 0 for digit in self.digits.of("row", "column")})
+        scopes = [corner.fix(self._at_channel(channel)) for channel in range(self.digits.extent("channel"))]
+        return [begun.first(copy.place(own, self.out_block, 0), lanes) for own in scopes]
+
+    def _at_channel(self, channel: int) -> dict[str, int]:
+        return {digit.name: channel for digit in self.digits.of("channel")}
 
     def _write(self, scope: Scope, tile: Registers, width: int) -> Iterator[tirx.Stmt]:
         """Stores all vectors of the tile. Lanes that do not lie together in the output are staged in memory and stored
         in a loop: taking them from registers one by one would be a lot of code."""
         for channel, row in product(range(tile.channels), range(tile.rows)):
-            fixed = {digit.name: channel for digit in self.digits.of("channel")}
-            fixed |= {digit.name: row for digit in self.digits.of("row")}
+            fixed = self._at_channel(channel) | {digit.name: row for digit in self.digits.of("row")}
             yield from self._write_row(scope.fix(fixed), tile, tile.array(channel, row), width)
 
     def _write_row(self, scope: Scope, tile: Registers, array: Any, width: int) -> Iterator[tirx.Stmt]:

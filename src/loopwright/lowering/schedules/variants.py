@@ -17,6 +17,8 @@ from loopwright.targets.target import Target
 VARIANTS_AT_MOST = 24
 SPARE_REGISTERS = 3
 PREFETCH_VECTORS = 64
+SMALL_UPDATES = 1 << 14
+"""Vector multiply-adds that one core does in a few times what it takes to start another."""
 STACK_ARRAY_BYTES = 1024
 SMALL_IMAGES = range(3, 9)
 """Rows of an image that a tile may span whole."""
@@ -42,7 +44,7 @@ def _leaders_first(ranked: Sequence[tuple[float, CpuSchedule]]) -> list[CpuSched
     best: dict[object, CpuSchedule] = {}
     for estimate, schedule in ranked:
         if estimate <= MAY_WIN * ranked[0][0]:
-            best.setdefault((schedule.winograd, schedule.by_channel), schedule)
+            best.setdefault((schedule.winograd, schedule.by_channel, schedule.one_thread), schedule)
     leaders = list(best.values())
     return [*leaders, *(schedule for _, schedule in ranked if schedule not in leaders)]
 
@@ -60,10 +62,23 @@ def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
     lanes = [target.vector_lanes, target.vector_lanes // 2]
     columns, height = _column_tiles(_longest(form, 2)), _longest(form, 1)
     heights = sorted({1, 2, 4, height if height in SMALL_IMAGES else 1})
+    one_thread = [False, True] if _is_small(form, target) else [False]
     for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), heights, columns):
         if _fits(channels, rows, column, width, target):
-            unroll = rows > 1 and rows == height
-            yield CpuSchedule(width, channels, rows, column, unroll, PREFETCH_VECTORS)
+            spans = rows > 1 and rows == height
+            unrolled = [False, True] if channels == 1 and _only_slides(form) else [spans]
+            for unroll, alone in product(unrolled, one_thread):
+                yield CpuSchedule(width, channels, rows, column, unroll, PREFETCH_VECTORS, one_thread=alone)
+
+
+def _only_slides(form: OperatorForm) -> bool:
+    """Whether some contraction sums over its window alone, one channel each."""
+    return any(all(any(dim.input[1:]) for dim in contraction.of("reduce")) for contraction in form.contractions)
+
+
+def _is_small(form: OperatorForm, target: Target) -> bool:
+    """Whether starting threads may take longer than what they save."""
+    return target.threads > 1 and form.macs <= SMALL_UPDATES * target.vector_lanes
 
 
 def _filterings(target: Target) -> Iterator[CpuSchedule]:
