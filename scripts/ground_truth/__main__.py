@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import torch
 
@@ -26,6 +27,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "data" / "legality"
 SPECS, ACCURACIES, SCORES = (FOLDER / name for name in ("networks.jsonl", "accuracies.csv", "scores.csv"))
 
 Job = tuple[Spec, int]
+T = TypeVar("T")
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -53,10 +55,21 @@ def train(options: argparse.Namespace) -> None:
         print(f"{spec.id} {spec.kind} {spec.label[:60]}, seed {seed}: {outcome}", flush=True)
 
 
+def run_score(options: argparse.Namespace) -> None:
+    """Scores this part's networks."""
+    specs = part_of(read_specs(options.networks), options.part)
+    score(specs, options.scores, options.data, options.minibatch, options.device)
+
+
 def jobs_of(specs: Sequence[Spec], part: str) -> list[Job]:
-    """Part ``k/n``: every n-th training from the k-th on, counted from 0."""
+    """The trainings of part ``k/n``."""
+    return part_of([(spec, seed) for spec in specs for seed in range(spec.seeds)], part)
+
+
+def part_of(items: Sequence[T], part: str) -> list[T]:
+    """Part ``k/n``: every n-th item from the k-th on, counted from 0."""
     first, step = map(int, part.split("/"))
-    return [(spec, seed) for spec in specs for seed in range(spec.seeds)][first::step]
+    return list(items[first::step])
 
 
 def merge(options: argparse.Namespace) -> None:
@@ -97,11 +110,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("tables", type=Path, nargs="+")
     command.set_defaults(run=merge)
 
-    command = commands.add_parser("score", help=score.__doc__)
+    command = commands.add_parser("score", help=run_score.__doc__)
     command.add_argument("--data", type=Path, help="folder of image Parquet files; default: the packaged sample")
     command.add_argument("--minibatch", type=int, default=128, help="images")
     command.add_argument("--scores", type=Path, default=SCORES, help="the table of scores")
-    command.set_defaults(run=lambda options: score(options.networks, options.scores, options.data, options.minibatch))
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--part", default="0/1", help="k/n: every n-th network from the k-th on")
+    command.set_defaults(run=run_score)
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -16,7 +16,7 @@ from loopwright.legality.proxies import Proxy
 from loopwright.legality.proxies.fisher import convolutions, fisher_potential
 from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.models.sources.cifar import MODELS
-from scripts.ground_truth.specs import MODEL, module_of, network, read_specs
+from scripts.ground_truth.specs import MODEL, Spec, module_of, network
 
 SEED = 0
 """Of the initialisation and of the minibatch."""
@@ -25,16 +25,16 @@ FIELDS = ("id", "proxy", "score", "seconds", "layers")
 Score = Callable[[nn.Module, Minibatch], tuple[float, Mapping[str, float]]]
 
 
-def score(networks: Path, table: Path, data: Path | None, images: int) -> None:
+def score(specs: Sequence[Spec], table: Path, data: Path | None, images: int, device: str) -> None:
     """Appends to the table what every proxy says of every network that it has not scored; one line each. For Fisher
     Potential the parts of every convolution stand beside their sum, as JSON."""
     original = network(SEED)
     minibatch = load_minibatch(data, images, SEED, MODELS[MODEL].input_shape)
     known = scorers(convolutions(original.module))
     done = _scored(table)
-    for spec in read_specs(networks):
+    for spec in specs:
         left = {name: scorer for name, scorer in known.items() if (spec.id, name) not in done}
-        module = module_of(spec, original) if left else nn.Identity()
+        module = module_of(spec, original).to(device) if left else nn.Identity()
         for name, scorer in left.items():
             begin = monotonic()
             value, layers = scorer(module, minibatch)
