@@ -10,7 +10,7 @@ import pytest
 from loopwright.errors import StoreError
 from loopwright.legality.verdict import Verdict
 from loopwright.store import Failure, Store, TimingKey, VerdictKey
-from loopwright.store.schema import VERSION
+from loopwright.store.migrations import newest
 
 KEY = TimingKey("3f2a", "cpu", "tile(co: 32, ow: 7)", "9c1e", "cold, 5 x 3")
 VERDICT_KEY = VerdictKey("net", "layer1.0.conv1: group(co, ci, 2)", "fisher", "abc")
@@ -126,9 +126,9 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path):
     path = tmp_path / "store.sqlite"
     Store.open(path).close()
     with sqlite3.connect(path) as newer:
-        newer.execute(f"UPDATE loopwright_schema SET version = {VERSION + 1}")
+        newer.execute(f"INSERT INTO loopwright_schema VALUES ({newest() + 1})")
     newer.close()
-    with pytest.raises(StoreError, match=f"newer Loopwright .schema {VERSION + 1}.*upgrade"):
+    with pytest.raises(StoreError, match=f"newer Loopwright .schema {newest() + 1}.*upgrade"):
         Store.open(path)
 
 
