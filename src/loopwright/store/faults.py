@@ -39,7 +39,8 @@ def refusal(name: str, error: Exception) -> StoreError:
 def cause(error: Exception) -> str:
     """What the driver said, in one line, without the statement that SQLAlchemy adds and without passwords."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    lines = [line.strip(" \t-") for line in str(original).splitlines() if line.strip()]
+    said = original.strerror if isinstance(original, OSError) and original.strerror else str(original)
+    lines = [line.strip(" \t-") for line in said.splitlines() if line.strip()]
     return hide_passwords(_plain(lines)) or type(original).__name__
 
 
@@ -54,7 +55,7 @@ def _matching(error: Exception) -> tuple[str, str]:
     if isinstance(original, sqlite3.Error):
         return _ADVICE.get(getattr(original, "sqlite_errorcode", 0) & 0xFF, ("{name} can't be used", "mend it, or"))
     if isinstance(original, OSError):
-        return "cannot create a store at {name}", "mend its permissions, or"
+        return "cannot open or create a store at {name}", "mend its folder, or"
     state = str(getattr(original, "sqlstate", None) or _state(str(original)))
     return _ADVICE.get(state) or _ADVICE.get(state[:2]) or ("{name} can't be used", "mend it, or")
 
