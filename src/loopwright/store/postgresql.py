@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from loopwright.errors import StoreError
+from loopwright.store.json_text import read_json
 
 CONNECT_TIMEOUT_S = 5
 """How long to wait for a server that doesn't answer; ``connect_timeout=`` in the address says otherwise."""
@@ -23,7 +24,7 @@ def server_engine(url: URL) -> Engine:
     if find_spec("psycopg") is None:
         raise StoreError("a store on PostgreSQL needs psycopg; pip install 'loopwright[postgresql]'")
     query = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "loopwright", **url.query}
-    return create_engine(url.set(query=query), pool_pre_ping=True)
+    return create_engine(url.set(query=query), pool_pre_ping=True, json_deserializer=read_json)
 
 
 def lock_for_migration(connection: Connection) -> None:

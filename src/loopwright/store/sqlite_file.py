@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from loopwright.errors import StoreError
 from loopwright.store import schema
 from loopwright.store.faults import refusal
+from loopwright.store.json_text import read_json
 from loopwright.store.migrations import check_version
 
 BUSY_TIMEOUT_S = 60.0
@@ -35,7 +36,11 @@ def file_engine(path: Path) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise refusal(str(path), error) from error
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        json_deserializer=read_json,
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

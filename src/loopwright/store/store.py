@@ -85,15 +85,16 @@ class Store:
         Operators that never were are left out. The first timing of each is of its best schedule.
         """
         table = schema.timings
-        query = select(table.c.digest, table.c.samples_ms, *(table.c[field] for field in schema.TIMING_FIELDS))
+        query = select(table.c.digest, table.c.samples_ms, table.c.operator, table.c.schedule, table.c.protocol)
         query = query.where(table.c.target == target, table.c.environment == environment).order_by(table.c.id)
         found: dict[str, Timing] = {}
         with self._reading() as connection:
             for part in [query] if operators is None else _in_parts(query, table, operators):
-                for digest, samples, *fields in connection.execute(part):
+                for digest, samples, operator, schedule, protocol in connection.execute(part):
                     earlier = found.get(digest)
                     if earlier is None:
-                        found[digest] = Timing(TimingKey(*fields), tuple(samples))
+                        key = TimingKey(operator, target, schedule, environment, protocol)
+                        found[digest] = Timing(key, tuple(samples))
                     else:
                         found[digest] = Timing(earlier.key, (*earlier.samples_ms, *samples))
         return _fastest_first(found.values())
@@ -195,11 +196,10 @@ def _in_parts(query: Select[Any], table: Table, operators: Iterable[str]) -> Ite
 
 def _fastest_first(timings: Iterable[Timing]) -> dict[str, list[Timing]]:
     """The timings by operator."""
-    medians = sorted(((timing.median_ms, position, timing) for position, timing in enumerate(timings)))
     found: dict[str, list[Timing]] = {}
-    for _, _, timing in medians:
+    for timing in timings:
         found.setdefault(timing.key.operator, []).append(timing)
-    return found
+    return {operator: sorted(own, key=lambda timing: timing.median_ms) for operator, own in found.items()}
 
 
 def _verdict_columns(key: VerdictKey) -> dict[str, Any]:
