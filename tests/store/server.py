@@ -87,7 +87,7 @@ class Server:
     def new_database(self) -> str:
         """The address, on the Unix socket, of a database that nobody has used."""
         name = f"store{next(_numbers)}"
-        self._sql(f"CREATE DATABASE {name}")
+        self.sql(f"CREATE DATABASE {name}")
         return f"postgresql://owner@/{name}?host={self.folder}&port={self.port}"
 
     def over_network(self, address: str, password: str = PASSWORD, user: str = "owner") -> str:
@@ -95,8 +95,10 @@ class Server:
         name = address.partition("?")[0].rpartition("/")[2]
         return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{name}"
 
-    def _sql(self, statement: str) -> None:
-        connect = ("-h", self.folder, "-p", str(self.port), "-U", "owner", "-d", "postgres")
+    def sql(self, statement: str, address: str = "") -> None:
+        """Runs a statement as the owner, in the database of that address."""
+        name = address.partition("?")[0].rpartition("/")[2] or "postgres"
+        connect = ("-h", self.folder, "-p", str(self.port), "-U", "owner", "-d", name)
         self._run("psql", *connect, "-v", "ON_ERROR_STOP=1", "-qc", statement)
 
     def _make(self) -> None:

@@ -10,7 +10,8 @@ from time import monotonic
 import pytest
 
 from loopwright.errors import StoreError
-from loopwright.store import Store, TimingKey, postgresql
+from loopwright.legality.verdict import Verdict
+from loopwright.store import Store, TimingKey, VerdictKey, postgresql
 from tests.store.server import PASSWORD, Server
 
 KEY = TimingKey("3f2a", "cpu", "tile(co: 32, ow: 7)", "9c1e", "cold, 5 x 3")
@@ -68,10 +69,22 @@ def test_a_missing_database_is_told(server: Server):
 
 def test_a_user_that_may_make_no_tables_is_told(server: Server):
     address = server.new_database()
-    server._sql("DROP ROLE IF EXISTS reader")
-    server._sql("CREATE ROLE reader LOGIN")
-    with refused("may not be written .*permission denied.*; grant its user CREATE and INSERT"):
+    server.sql("CREATE ROLE reader LOGIN")
+    with refused("may not be written .*permission denied.*; grant its user the rights"):
         Store.open(address.replace("//owner@", "//reader@"))
+
+
+def test_another_user_needs_no_more_rights_than_the_page_says(server: Server):
+    address = server.new_database()
+    Store.open(address).close()
+    server.sql("CREATE ROLE colleague LOGIN")
+    server.sql("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO colleague", address)
+    server.sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO colleague", address)
+    with Store.open(address.replace("//owner@", "//colleague@")) as store:
+        store.record_timing(KEY, [1.0])
+        for legal in (True, False):
+            store.record_verdict(VerdictKey("net", "identity", "fisher"), Verdict(legal, "fisher", "not below"))
+        assert store.counts().verdicts == store.counts().samples == 1
 
 
 def test_a_read_only_server_is_told(server: Server):

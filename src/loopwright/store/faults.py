@@ -21,7 +21,7 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: ("{name} is damaged or not a Loopwright store", "move it away, or"),
     sqlite3.SQLITE_BUSY: ("another program keeps {name} locked", "end that, or"),
     "53100": ("the disk of {name} is full", "free some space, or"),
-    "42501": ("{name} may not be written", "grant its user CREATE and INSERT, or"),
+    "42501": ("{name} may not be written", "grant its user the rights (docs/store.md), or"),
     "25006": ("{name} can't be written", "take the primary server, or"),
     "28": ("{name} refuses the user or the password", "mend them (PGPASSWORD or ~/.pgpass holds a password), or"),
     "3D": ("{name} does not exist", "create the database, or"),
