@@ -62,8 +62,8 @@ def optimize(
     ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
-    ``configurations`` are drawn with ``seed``. ``store`` keeps timings and verdicts (without it, a file in the user's
-    cache folder).
+    ``configurations`` are drawn with ``seed``. ``store`` keeps timings and verdicts: a file, or a
+    PostgreSQL address as text (without it, a file in the user's cache folder).
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,22 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert said.out == ""
     left = {path.name for path in set(tmp_path.rglob("*")) - set(before)} - {"__pycache__"}
     assert all(name.startswith(("store.sqlite", "branching.cpython")) for name in left)
+
+
+def test_a_server_that_cannot_be_reached_is_one_line_without_the_password(
+    factory: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("psycopg")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"postgresql://ann:s3cr3t@127.0.0.1:{unused.getsockname()[1]}/team"
+        assert run(["optimize", factory, "--out", str(tmp_path / "run"), *FEW, "--store", address]) == 2
+    said = capfd.readouterr()
+    [line] = said.err.splitlines()
+    assert "can't be reached" in line
+    assert "s3cr3t" not in line
+    assert said.out == ""
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_interrupted_run_leaves_no_folder_and_can_be_run_again(

@@ -30,6 +30,16 @@ Data = Annotated[
     ),
 ]
 
+StoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="FILE|ADDRESS",
+        help="Where timings and verdicts are kept and found again: a file, or postgresql://USER@HOST/DATABASE for a "
+        "database that machines share; a file in the user's cache folder without it.",
+    ),
+]
+
 Images = Annotated[int, typer.Option(min=1, help="Size of the minibatch that Fisher Potential is taken on.")]
 
 
