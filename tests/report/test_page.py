@@ -39,7 +39,7 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(folder: Path):
     page = read(folder / "report.html")
     assert page.links
     for link in page.links:
-        assert link.startswith("data:") or link[0] == "#" and link[1:] in page.identifiers
+        assert link.startswith("data:") or (link[0] == "#" and link[1:] in page.identifiers)
     assert len(set(page.identifiers)) == len(page.identifiers)
     assert (folder / "report.html").stat().st_size < 5_000_000
 

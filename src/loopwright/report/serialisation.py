@@ -19,7 +19,7 @@ FORMAT = 2
 
 
 def to_json(summary: RunSummary) -> str:
-    """The summary as JSON, one line a field or an item of a list, with the number of its format."""
+    """The summary as JSON, one line a field or a row of a table, with the number of its format."""
     fields = {"format": FORMAT, **asdict(summary)}
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in fields.items()) + "\n}\n"
 
@@ -42,8 +42,8 @@ def from_json(text: str) -> RunSummary:
 
 
 def _lines(value: Any) -> str:
-    """A list with one line an item; anything else on one line."""
-    if not isinstance(value, (list, tuple)) or not value:
+    """A table with one line a row; anything else on one line."""
+    if not (isinstance(value, (list, tuple)) and value and isinstance(value[0], dict)):
         return json.dumps(value, allow_nan=False)
     return "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n]"
 

@@ -67,7 +67,7 @@ def _points(rows: Rows, status: str, height: str) -> go.Scatter:
         meta=status,
         marker={**LOOKS[status], "size": [_size(row, most) for _, row in own]},
         customdata=[index for index, _ in own],
-        text=[_hover(row) for _, row in own],
+        text=[hover(row) for _, row in own],
         hovertemplate="%{text}<extra></extra>",
     )
 
@@ -79,8 +79,8 @@ def _size(row: Mapping[str, Cell], most: float) -> float:
     return round(diameter * (1.3 if row["status"] in (candidates.CHOSEN, candidates.ORIGINAL) else 1), 1)
 
 
-def _hover(row: Mapping[str, Cell]) -> str:
-    """Lines of HTML."""
+def hover(row: Mapping[str, Cell]) -> str:
+    """What a candidate shows when it is pointed at: lines of HTML."""
     heights = [f"{quantities.title(name)}: <b>{_height(row[name])}</b>" for name in quantities.known_heights(row)]
     latency, network = (formats.milliseconds(row[name]) for name in ("latency_ms", "network_latency_ms"))  # type: ignore[arg-type]
     lines = [
