@@ -235,3 +235,10 @@ def test_a_comparison_draws_all_runs_and_follows_its_axis(tab: Any, tmp_path: Pa
     assert x[0] == 1
     assert max(x[1:]) < 1
     assert tab.locator(points).count() == 2 * 17
+
+
+def test_the_picture_of_the_docs_is_taken(page: Any):
+    from scripts.write_report_screenshot import picture
+
+    assert picture(page).startswith(b"\x89PNG")
+    assert page.input_value("#network") == "1", "the chosen one was clicked"

@@ -14,7 +14,7 @@ COMPARISON = Path("compare.html")
 
 def command(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="What optimize was given as --out.", show_default=False)
+        list[Path], typer.Argument(metavar="FOLDER", help="What optimize was given as --out.", show_default=False)
     ],
     out: Annotated[
         Path | None,
