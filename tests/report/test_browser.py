@@ -95,11 +95,17 @@ def test_every_figure_is_drawn(page: Any):
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_nothing_is_wider_than_the_window(page: Any, width: int):
-    page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_function(f"document.querySelector('#figure-front .main-svg').width.baseVal.value < {width}")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("#layer-table").bounding_box()["width"] <= width
+def test_nothing_is_wider_than_the_window(tab: Any, tmp_path: Path, width: int):
+    run = example_run()
+    longer = replace(run, layers=tuple(replace(layer, name=f"stages.{layer.name}.shortcut.0") for layer in run.layers))
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(write_report(longer, tmp_path).as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.evaluate("document.querySelector('#figure-front .main-svg').width.baseVal.value") < width
+    inner, outer = tab.evaluate(
+        "(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(document.querySelector('.scroll'))"
+    )
+    assert inner <= outer, "the table of layers scrolls sideways"
 
 
 def test_pointing_shows_the_candidate_and_clicking_its_layers(page: Any):

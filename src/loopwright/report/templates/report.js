@@ -35,7 +35,21 @@
 
   const showChange = (cell, before, after) => {
     if (before === after) cell.replaceChildren(make("span", before, "same"));
-    else cell.replaceChildren(before + " ", make("span", "→", "to"), " ", make("b", after));
+    else {
+      const second = make("span");
+      second.append(make("i", "→", "to"), " ", make("b", after));
+      cell.replaceChildren(make("span", before), " ", second);
+    }
+  };
+
+  // Lines break beside an arrow, never within.
+  const steps = (sequence) => {
+    const code = make("code");
+    sequence.split(" -> ").forEach((step, number) => {
+      if (number) code.append(" ", make("span", "->", "arrow"), " ");
+      code.append(step);
+    });
+    return code;
   };
 
   const showLayer = (row, before, after) => {
@@ -43,7 +57,7 @@
     row.classList.toggle("kept", !changed);
     const becomes = row.querySelector(".becomes");
     if (!changed) becomes.replaceChildren("unchanged");
-    else becomes.replaceChildren(...(after.name ? [make("b", after.name), " "] : []), make("code", after.sequence));
+    else becomes.replaceChildren(...(after.name ? [make("b", after.name), " "] : []), steps(after.sequence));
     const numbers = row.querySelectorAll(".number");
     showChange(numbers[0], count(before.macs), count(after.macs));
     showChange(numbers[1], count(before.parameters), count(after.parameters));
