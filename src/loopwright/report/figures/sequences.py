@@ -61,7 +61,8 @@ def draw(rows: Rows) -> go.Figure:
     style(drawing, 130 + 34 * len(shown), "layers", "")
     labels = [_axis_label(str(row["sequence"])) for row in shown]
     drawing.update_yaxes(tickmode="array", tickvals=list(range(len(shown))), ticktext=labels)
-    drawing.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12}, ticksuffix="  ")
+    drawing.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 12})
+    drawing.update_yaxes(ticks="outside", ticklen=8, tickcolor="rgba(0,0,0,0)")
     return drawing.update_xaxes(rangemode="tozero")
 
 
