@@ -83,8 +83,10 @@ def optimize(
         with stages.stage("Trace"):
             network = _traced(source)
             stages.progress.traced(network)
-        outcome = run_search(network, minibatch, hardware, opened, Settings(configurations, seed), stages)
-        inputs = RunInputs(command, datetime.now(UTC).isoformat(timespec="seconds"), __version__, target, seed)
+        settings = Settings(configurations, seed)
+        outcome = run_search(network, minibatch, hardware, opened, settings, stages)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)
         summary = summary_of(outcome, inputs, stages.seconds)
         if staged is not None:
             _write(staged, model if isinstance(model, str) else "", outcome, summary)

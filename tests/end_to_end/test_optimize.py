@@ -62,6 +62,25 @@ def test_the_command_delivers_a_folder_that_loads(
     assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
     assert capsys.readouterr().out.splitlines()[-1] == speedup_line(summary)
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert [candidate.number for candidate in summary.candidates] == list(range(1, 13))
+    timed = [candidate for candidate in summary.candidates if candidate.operators]
+    assert len(timed) == counts["timed"]
+    for candidate in timed:
+        operators = [summary.operators[index] for index in candidate.operators]
+        assert [operator.workload for operator in operators] == [layer.operator for layer in summary.layers]
+        assert candidate.latency_ms == pytest.approx(sum(operator.latency_ms for operator in operators))
+        others = summary.original.macs - sum(layer.macs_before for layer in summary.layers)
+        assert candidate.macs == others + sum(operator.macs for operator in operators)
+        assert candidate.scores["fisher"] >= candidate.scores["fisher_original"] * 0.999
+    assert sum(candidate.accepted for candidate in summary.candidates) == counts["legal by Fisher"]
+
+
+def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: Path) -> None:
+    assert optimize(factory, tmp_path / "run", tmp_path / "store.sqlite") == 0
+    page = tmp_path / "run" / "report.html"
+    before = page.read_bytes()
+    assert run(["report", str(tmp_path / "run")]) == 0
+    assert page.read_bytes() == before
 
 
 def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +96,8 @@ def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, mon
     assert [stage for stage in first.funnel if stage.name != "chosen"] == [
         stage for stage in second.funnel if stage.name != "chosen"
     ], "only the choice among finalists is measured anew"
+    assert all(use.made > 0 for use in first.store)
+    assert {use.made for use in second.store} == {0}
 
 
 def test_a_module_from_python(tmp_path: Path) -> None:

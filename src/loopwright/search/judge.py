@@ -17,6 +17,7 @@ from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.dataflow import dataflow
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
+from loopwright.search.reuse import Reuse
 from loopwright.search.space import Choice
 from loopwright.store import Store, VerdictKey
 
@@ -47,13 +48,14 @@ class CandidateModules:
 
 
 class Judge:
-    """Gives verdicts on candidates of a network, out of the store where they are known."""
+    """Gives verdicts on candidates of a network, out of the store where they are known; ``reuse`` counts how often."""
 
     def __init__(self, network: Network, minibatch: Minibatch, store: Store):
         self._modules = CandidateModules(network)
         self._structure = StructureCheck.of(dataflow(network))
         self._store = store
         self._minibatch = minibatch
+        self.reuse = Reuse()
         self._network = fingerprint(network.module)
         layers = tuple(layer.name for layer in network.layers if isinstance(_module(network, layer.name), nn.Conv2d))
         self.fisher = ProxyCheck.of(network.module, Fisher(layers), minibatch)
@@ -72,7 +74,9 @@ class Judge:
         key = VerdictKey(self._network, _identity(choices), "fisher", self._minibatch.fingerprint)
         known = self._store.verdict(key)
         if known is not None:
+            self.reuse.found += 1
             return known
+        self.reuse.made += 1
         verdict = self.fisher.judge(self._modules.build(choices))
         self._store.record_verdict(key, verdict)
         return verdict

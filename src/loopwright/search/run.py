@@ -20,10 +20,11 @@ from loopwright.models.network import Network
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
+from loopwright.search.reuse import Reuse
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
-from loopwright.search.strategies.random import Accepted, search
+from loopwright.search.strategies.random import Judged, search
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
 from loopwright.store import Store
@@ -50,15 +51,16 @@ class Settings:
 class Timed:
     """An accepted candidate and the sum of its layers' latencies in milliseconds."""
 
-    accepted: Accepted
+    accepted: Judged
     latency_ms: float
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All that a search found. ``choices`` holds the operator of every layer that is changed in what is delivered:
-    ``chosen`` without what nobody reads, on which ``saving`` is one line. ``original_timing`` and ``chosen_timing`` are
-    of the compiled networks, interleaved."""
+    """All that a search found. ``judged`` are all candidates in the order in which they were drawn, ``finalists`` those
+    that were compiled as networks, with their timings. ``choices`` holds the operator of every layer that is changed in
+    what is delivered: ``chosen`` without what nobody reads, on which ``saving`` is one line. ``original_timing`` and
+    ``chosen_timing`` are of the compiled networks, interleaved. ``verdicts`` counts those that the store had."""
 
     network: Network
     space: SearchSpace
@@ -66,7 +68,9 @@ class Outcome:
     latencies: OperatorLatencies
     funnel: Funnel
     original_score: float
+    judged: tuple[Judged, ...]
     timed: tuple[Timed, ...]
+    finalists: tuple[tuple[Timed, Measurement], ...]
     chosen: Timed
     choices: Mapping[str, Choice]
     saving: str
@@ -74,6 +78,7 @@ class Outcome:
     compiled: CompiledNetwork
     original_timing: Measurement
     chosen_timing: Measurement
+    verdicts: Reuse
 
 
 def run_search(
@@ -87,13 +92,12 @@ def run_search(
         progress.note(str(space.drawn))
     with stages.stage("Judge", settings.configurations) as progress:
         judge = Judge(network, minibatch, store)
-        accepted = search(
-            space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance
-        )
+        judged = search(space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance)
     latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
+    accepted = [found for found in judged if found.accepted]
     timed = _timed(space, accepted, latencies, settings.shortlist, stages)
     funnel.passed("timed", len(timed))
-    unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
+    unchanged = Timed(_original(judge), latencies.network_ms(space, {}))
     with stages.stage("Deliver") as progress:
         build = partial(_Compiled.of, network, space, latencies, target)
         original, *finalists = [build(candidate) for candidate in (unchanged, *_finalists(unchanged, timed))]
@@ -103,9 +107,15 @@ def run_search(
             progress.note(chosen.saving)
     funnel.passed("chosen", int(chosen is not original))
     return Outcome(
-        network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen.candidate,
-        chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing,
+        network, space, minibatch, latencies, funnel, judge.original_score, tuple(judged), tuple(timed),
+        tuple((finalist.candidate, taken) for finalist, taken in zip(finalists, after, strict=True)),
+        chosen.candidate, chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing, judge.reuse,
     )  # fmt: skip
+
+
+def _original(judge: Judge) -> Judged:
+    """The original network as a candidate."""
+    return Judged(Candidate(), "drawn", scores={"fisher": judge.original_score})
 
 
 def _finalists(unchanged: Timed, timed: Sequence[Timed]) -> list[Timed]:
@@ -125,7 +135,7 @@ def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compil
 
 
 def _timed(
-    space: SearchSpace, accepted: Sequence[Accepted], latencies: OperatorLatencies, count: int, stages: Stages
+    space: SearchSpace, accepted: Sequence[Judged], latencies: OperatorLatencies, count: int, stages: Stages
 ) -> list[Timed]:
     """The ``count`` accepted candidates that the cost model expects to be fastest, timed operator by operator."""
     expected = {id(found): latencies.estimate(space, space.chosen(found.candidate)) for found in accepted}

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loopwright.legality.verdict import Verdict
 from loopwright.search.candidate import Candidate
-from loopwright.search.funnel import Funnel
+from loopwright.search.funnel import Funnel, kind_of_reason
 from loopwright.search.space import Choice, SearchSpace
 
 Check = Callable[[Mapping[str, Choice]], Verdict]
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A candidate that every check let through, and the score it was accepted with."""
+class Judged:
+    """A candidate that was drawn, the last stage of the funnel that it reached, and the ``scores`` of its verdict;
+    ``reason`` says what stopped it, and is empty if every check let it through."""
 
     candidate: Candidate
-    fisher_potential: float
+    reached: str
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.reason
+
+    @property
+    def fisher_potential(self) -> float:
+        """The score it was accepted with; KeyError for a candidate that was stopped before it was scored."""
+        return self.scores["fisher"]
 
 
 def search(
@@ -30,26 +42,23 @@ def search(
     configurations: int,
     funnel: Funnel,
     advance: Callable[[], None],
-) -> list[Accepted]:
+) -> list[Judged]:
     """Draws and judges ``configurations`` configurations, in order; cheap checks come first."""
-    accepted = []
+    judged = []
     for _ in range(configurations):
-        found = _judge(space, structure, capacity, space.draw(rng), funnel)
-        if found is not None:
-            accepted.append(found)
+        judged.append(_judge(space, structure, capacity, space.draw(rng), funnel))
         advance()
-    return accepted
+    return judged
 
 
-def _judge(
-    space: SearchSpace, structure: Check, capacity: Check, candidate: Candidate, funnel: Funnel
-) -> Accepted | None:
+def _judge(space: SearchSpace, structure: Check, capacity: Check, candidate: Candidate, funnel: Funnel) -> Judged:
     funnel.passed("drawn")
     choices = space.chosen(candidate)
     funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
-    if not funnel.judged("legal by structure", structure(choices)):
-        return None
-    verdict = capacity(choices)
-    if not funnel.judged("legal by Fisher", verdict):
-        return None
-    return Accepted(candidate, verdict.scores["fisher"])
+    reached = "valid"
+    for stage, check in (("legal by structure", structure), ("legal by Fisher", capacity)):
+        verdict = check(choices)
+        if not funnel.judged(stage, verdict):
+            return Judged(candidate, reached, kind_of_reason(verdict), verdict.scores)
+        reached = stage
+    return Judged(candidate, reached, scores=verdict.scores)
