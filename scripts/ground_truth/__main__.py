@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import torch
 
+from scripts.ground_truth.calibrating import SHIPPED, calibration_table
 from scripts.ground_truth.images import load
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
 from scripts.ground_truth.sampling import Sampler, extended
@@ -92,6 +93,16 @@ def merge(options: argparse.Namespace) -> None:
     print(f"{len(rows)} trainings of {len({key[0] for key in rows})} networks: {options.results}")
 
 
+def export(options: argparse.Namespace) -> None:
+    """Writes the table that the calibrated check learns from: networks that pass the structural check, were trained and
+    scored."""
+    table = calibration_table(
+        read_specs(options.networks), read_rows(options.results), options.scores, options.minibatch
+    )
+    table.write(options.to)
+    print(f"{len(table.networks)} networks: {options.to}")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.ground_truth", description=__doc__)
@@ -127,6 +138,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("merge", help=merge.__doc__)
     command.add_argument("tables", type=Path, nargs="+")
     command.set_defaults(run=merge)
+
+    command = commands.add_parser("export", help=export.__doc__)
+    command.add_argument("--scores", type=Path, default=SCORES, help="the table of scores")
+    command.add_argument("--minibatch", type=int, default=32, help="images of the scores that are taken")
+    command.add_argument("--to", type=Path, default=SHIPPED, help="the file that the package ships")
+    command.set_defaults(run=export)
 
     command = commands.add_parser("score", help=run_score.__doc__)
     command.add_argument("--data", type=Path, help="folder of image Parquet files; default: the packaged sample")

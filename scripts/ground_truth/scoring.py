@@ -20,7 +20,7 @@ from scripts.ground_truth.specs import MODEL, Spec, module_of, network
 
 SEED = 0
 """Of the initialisation and of the minibatch."""
-FIELDS = ("id", "proxy", "score", "seconds", "layers")
+FIELDS = ("id", "proxy", "images", "score", "seconds", "layers")
 
 Score = Callable[[nn.Module, Minibatch], tuple[float, Mapping[str, float]]]
 
@@ -33,14 +33,14 @@ def score(specs: Sequence[Spec], table: Path, data: Path | None, images: int, de
     known = scorers(convolutions(original.module))
     done = _scored(table)
     for spec in specs:
-        left = {name: scorer for name, scorer in known.items() if (spec.id, name) not in done}
+        left = {name: scorer for name, scorer in known.items() if (spec.id, name, images) not in done}
         module = module_of(spec, original).to(device) if left else nn.Identity()
         for name, scorer in left.items():
             begin = monotonic()
             value, layers = scorer(module, minibatch)
-            row = (spec.id, name, f"{value:.9g}", f"{monotonic() - begin:.2f}", _text(layers))
+            row = (spec.id, name, str(images), f"{value:.9g}", f"{monotonic() - begin:.2f}", _text(layers))
             _append(table, dict(zip(FIELDS, row, strict=True)))
-            print(*row[:4], flush=True)
+            print(*row[:5], flush=True)
 
 
 def scorers(layers: tuple[str, ...]) -> dict[str, Score]:
@@ -62,11 +62,11 @@ def _text(layers: Mapping[str, float]) -> str:
     return json.dumps({name: float(f"{value:.5g}") for name, value in layers.items()}) if layers else ""
 
 
-def _scored(table: Path) -> set[tuple[str, str]]:
+def _scored(table: Path) -> set[tuple[str, str, int]]:
     if not table.exists():
         return set()
     with table.open(newline="", encoding="utf-8") as file:
-        return {(row["id"], row["proxy"]) for row in csv.DictReader(file)}
+        return {(row["id"], row["proxy"], int(row["images"])) for row in csv.DictReader(file)}
 
 
 def _append(table: Path, row: dict[str, str]) -> None:
@@ -77,3 +77,13 @@ def _append(table: Path, row: dict[str, str]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def read_scores(table: Path, images: int) -> dict[str, dict[str, float]]:
+    """Network -> proxy -> its score on so many images."""
+    found: dict[str, dict[str, float]] = {}
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if int(row["images"]) == images:
+                found.setdefault(row["id"], {})[row["proxy"]] = float(row["score"])
+    return found

@@ -103,6 +103,11 @@ class OperatorModule(nn.Module):
         output = output if self.then is None else self.then(output)
         return output if self.bias is None else output + self.bias.view(-1, *[1] * (output.ndim - 1 - channel))
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, as the form has them."""
+        return self.form.macs
+
     @cached_property
     def dense_plan(self) -> DensePlan | None:
         """This module's first stage as dense convolutions, if it can be so run."""

@@ -1,0 +1,111 @@
+"""The calibrated check: legal if the predicted drop stays within the tolerance, at a stated confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+
+from torch import nn
+
+from loopwright.errors import ArgumentError
+from loopwright.legality.calibration.features import FEATURES
+from loopwright.legality.calibration.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
+from loopwright.legality.calibration.table import Table
+from loopwright.legality.proxies import Proxy, named
+from loopwright.legality.proxies._passes import require_usable
+from loopwright.legality.proxies.fisher import Fisher, convolutions
+from loopwright.legality.verdict import Verdict
+from loopwright.models.images import Minibatch
+
+CHECK = "calibrated"
+STAGES = (3, 4, len(FEATURES))
+"""How many of `FEATURES` are known when a candidate is predicted, each time."""
+HOPELESS = 0.05
+"""A candidate that stays within the tolerance with less than this probability is not scored further."""
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedCheck:
+    """Holds candidates against the scores of the ``original`` on ``minibatch``. ``tolerance`` is in points of
+    accuracy; ``predictors`` are one for each of `STAGES`."""
+
+    proxies: Mapping[str, Proxy]
+    minibatch: Minibatch
+    original: Mapping[str, float]
+    predictors: tuple[DropPredictor, ...]
+    tolerance: float
+    confidence: float
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        minibatch: Minibatch,
+        table: Table,
+        tolerance: float = 1.0,
+        confidence: float = CONFIDENCE,
+    ) -> CalibratedCheck:
+        """The check for candidates of ``module``, which scores as many images as the table's networks were scored on.
+
+        Raises `ArgumentError` if nothing can be held against the network or the tolerance is no number, `DataError` if
+        images, labels or the table are unusable.
+        """
+        if not isfinite(tolerance):
+            raise ArgumentError(f"the tolerance is {tolerance} points of accuracy; give a number such as 1.0")
+        if not 0 < confidence < 1:
+            raise ArgumentError(f"the confidence is {confidence}; give a probability between 0 and 1")
+        layers = convolutions(module)
+        if not layers:
+            raise ArgumentError("the network has no two-dimensional convolution that a candidate could change")
+        minibatch = minibatch.first(table.images)
+        require_usable(module, minibatch, "the calibrated check")
+        proxies = {name: Fisher(layers) if name == "fisher" else named(name) for name in FEATURES}
+        original = {name: proxy.score(module, minibatch) for name, proxy in proxies.items()}
+        for name, score in original.items():
+            if not isfinite(score) or score == 0:
+                raise ArgumentError(
+                    f"of the original network, {proxies[name].title} is {score:g}, so no candidate can be held against "
+                    "it; look for weights that are no numbers, or all zero, and for a path from input to output"
+                )
+        predictors = tuple(DropPredictor.of(table, FEATURES[:known]) for known in STAGES)
+        return cls(proxies, minibatch, original, predictors, tolerance, confidence)
+
+    def judge(self, module: nn.Module) -> Verdict:
+        """Legal if ``module`` loses no more than the tolerance with the probability ``confidence`` at least. Scores
+        hold what was asked of the proxies, and the prediction in points."""
+        scores: dict[str, float] = {}
+        for predictor in self.predictors:
+            for name in predictor.names[len(scores) :]:
+                scores[name] = self.proxies[name].score(module, self.minibatch)
+                if not isfinite(scores[name]):
+                    title = self.proxies[name].title
+                    return self._verdict(False, f"{title[0].upper()}{title[1:]} is {scores[name]}", scores, None)
+            found = predictor.predict(scores, self.original)
+            if found is None:
+                wrong = [name for name in scores if scores[name] * self.original[name] <= 0]
+                return self._verdict(False, f"{', '.join(wrong)} can't be held against the original's", scores, None)
+            last = predictor is self.predictors[-1]
+            probability = found.probability(self.tolerance)
+            if last or probability < HOPELESS:
+                legal = last and probability >= self.confidence
+                return self._verdict(legal, self._reason(found, probability, legal), scores, found)
+        raise AssertionError("the last predictor decides")
+
+    def _reason(self, found: Prediction, probability: float, legal: bool) -> str:
+        low, high = found.interval
+        predicted = f"loses {found.drop:.1f} points ({INTERVAL:.0%} of the time {low:.1f} to {high:.1f})"
+        chance = f"at most {self.tolerance:g} with probability {probability:.2f}"
+        if legal:
+            return f"Predicted accuracy: {predicted}, {chance}"
+        return f"Predicted accuracy too low: {predicted}, {chance}, which is below {self.confidence:g}"
+
+    def _verdict(self, legal: bool, reason: str, scores: Mapping[str, float], found: Prediction | None) -> Verdict:
+        low, high = (nan, nan) if found is None else found.interval
+        predicted = {} if found is None else {
+            "predicted_drop": found.drop, "predicted_drop_low": low, "predicted_drop_high": high,
+            "probability": found.probability(self.tolerance),
+        }  # fmt: skip
+        originals = {f"{name}_original": self.original[name] for name in scores}
+        known = {**scores, **originals, **predicted, "images": len(self.minibatch)}
+        return Verdict(legal, CHECK, reason, scores=known)
