@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -38,11 +39,12 @@ FINALISTS = 3
 @dataclass(frozen=True)
 class Settings:
     """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
-    model expects to be fastest) the operators are timed."""
+    model expects to be fastest) the operators are timed; ``device``: where images are scored."""
 
     configurations: int = 1000
     seed: int = 0
     shortlist: int = 16
+    device: str = "cpu"
     limits: Limits = field(default_factory=Limits)
 
 
@@ -85,22 +87,29 @@ def run_search(
     with stages.stage("Transform", len(network.workloads)) as progress:
         space = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
         progress.note(str(space.drawn))
-    with stages.stage("Judge", settings.configurations) as progress:
-        judge = Judge(network, minibatch, store)
-        accepted = search(
-            space, judge.structure, judge.capacity, rng, settings.configurations, funnel, progress.advance
-        )
-    latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
-    timed = _timed(space, accepted, latencies, settings.shortlist, stages)
-    funnel.passed("timed", len(timed))
-    unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
-    with stages.stage("Deliver") as progress:
-        build = partial(_Compiled.of, network, space, latencies, target)
-        original, *finalists = [build(candidate) for candidate in (unchanged, *_finalists(unchanged, timed))]
-        before, *after = _measured([original, *finalists], np.resize(minibatch.images, network.input_shape))
-        chosen, timing = _fastest([(original, before), *zip(finalists, after, strict=True)])
-        if chosen.saving:
-            progress.note(chosen.saving)
+    with ExitStack() as processes:
+        with stages.stage("Judge", settings.configurations) as progress:
+            judge = processes.enter_context(
+                Judge.for_search(
+                    network, space, minibatch, store,
+                    configurations=settings.configurations, seed=settings.seed, device=settings.device,
+                )
+            )  # fmt: skip
+            accepted = search(
+                space, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
+            )
+        latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
+        timed = _timed(space, accepted, latencies, settings.shortlist, stages)
+        funnel.passed("timed", len(timed))
+        unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
+        with stages.stage("Deliver") as progress:
+            timed, finalists = _finalists(space, judge, unchanged, timed)
+            build = partial(_Compiled.of, network, space, latencies, target)
+            original, *compiled = [build(candidate) for candidate in (unchanged, *finalists)]
+            before, *after = _measured([original, *compiled], np.resize(minibatch.images, network.input_shape))
+            chosen, timing = _fastest([(original, before), *zip(compiled, after, strict=True)])
+            if chosen.saving:
+                progress.note(chosen.saving)
     funnel.passed("chosen", int(chosen is not original))
     return Outcome(
         network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen.candidate,
@@ -108,10 +117,22 @@ def run_search(
     )  # fmt: skip
 
 
-def _finalists(unchanged: Timed, timed: Sequence[Timed]) -> list[Timed]:
-    """The candidates with the lowest sums of latencies, among those below the original's."""
-    faster = [candidate for candidate in timed if candidate.latency_ms < unchanged.latency_ms]
-    return sorted(faster, key=lambda candidate: candidate.latency_ms)[:FINALISTS]
+def _finalists(
+    space: SearchSpace, judge: Judge, unchanged: Timed, timed: Sequence[Timed]
+) -> tuple[list[Timed], list[Timed]]:
+    """The timed candidates, fastest first, and those of them that are compiled: the candidates with the lowest sums of
+    latencies among those below the original's, if their scores on all images, which they now have, are legal too."""
+    scored: list[Timed] = []
+    finalists: list[Timed] = []
+    for candidate in sorted(timed, key=lambda candidate: candidate.latency_ms):
+        own = candidate
+        if len(finalists) < FINALISTS and candidate.latency_ms < unchanged.latency_ms:
+            verdict = judge.exact(space.chosen(candidate.accepted.candidate))
+            own = replace(candidate, accepted=Accepted(candidate.accepted.candidate, verdict.scores["fisher"]))
+            if verdict.legal:
+                finalists.append(own)
+        scored.append(own)
+    return scored, finalists
 
 
 def _measured(compiled: Sequence[_Compiled], images: np.ndarray) -> list[Measurement]:

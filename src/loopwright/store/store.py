@@ -117,7 +117,8 @@ class Store:
             "witness": verdict.witness,
             "scores": {name: float(score) for name, score in verdict.scores.items()},
         }
-        statement = insert(schema.verdicts).values({**asdict(key), "digest": key.digest, **said})
+        fields = {name: value for name, value in asdict(key).items() if name in schema.verdicts.columns}
+        statement = insert(schema.verdicts).values({**fields, "digest": key.digest, **said})
         with self._transaction() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=said))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from loopwright.legality.verdict import Verdict
@@ -11,7 +12,7 @@ from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.space import Choice, SearchSpace
 
-Check = Callable[[Mapping[str, Choice]], Verdict]
+Choices = Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
@@ -24,32 +25,33 @@ class Accepted:
 
 def search(
     space: SearchSpace,
-    structure: Check,
-    capacity: Check,
+    structure: Callable[[Choices], Verdict],
+    capacities: Callable[[Iterable[Choices]], Iterator[Verdict]],
     rng: random.Random,
     configurations: int,
     funnel: Funnel,
     advance: Callable[[], None],
 ) -> list[Accepted]:
-    """Draws and judges ``configurations`` configurations, in order; cheap checks come first."""
+    """Draws and judges ``configurations`` configurations, in order. What ``structure`` lets through goes to
+    ``capacities``, which may draw some of it ahead of its verdicts."""
+    pending: deque[Candidate] = deque()
+
+    def legal_by_structure() -> Iterator[Choices]:
+        for _ in range(configurations):
+            candidate = space.draw(rng)
+            choices = space.chosen(candidate)
+            funnel.passed("drawn")
+            funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
+            if funnel.judged("legal by structure", structure(choices)):
+                pending.append(candidate)
+                yield choices
+            else:
+                advance()
+
     accepted = []
-    for _ in range(configurations):
-        found = _judge(space, structure, capacity, space.draw(rng), funnel)
-        if found is not None:
-            accepted.append(found)
+    for verdict in capacities(legal_by_structure()):
+        candidate = pending.popleft()
+        if funnel.judged("legal by Fisher", verdict):
+            accepted.append(Accepted(candidate, verdict.scores["fisher"]))
         advance()
     return accepted
-
-
-def _judge(
-    space: SearchSpace, structure: Check, capacity: Check, candidate: Candidate, funnel: Funnel
-) -> Accepted | None:
-    funnel.passed("drawn")
-    choices = space.chosen(candidate)
-    funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
-    if not funnel.judged("legal by structure", structure(choices)):
-        return None
-    verdict = capacity(choices)
-    if not funnel.judged("legal by Fisher", verdict):
-        return None
-    return Accepted(candidate, verdict.scores["fisher"])
