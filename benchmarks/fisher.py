@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import monotonic, perf_counter
 
@@ -37,6 +38,8 @@ from loopwright.store import Store
 TABLE = Path(__file__).parent.parent / "docs" / "data" / "legality" / "fisher_agreement.csv"
 FIELDS = ("seed", "configuration", "exact", "exact_original", "estimate", "images", "exact_legal", "legal")
 MODEL, SEED, IMAGES = "resnet34", 0, 128
+ROUND = 20
+"""Configurations after which the time that is left is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +115,19 @@ def agreement(configurations: int, seed: int, seconds: float) -> None:
     done = {int(row["configuration"]) for row in _rows() if int(row["seed"]) == seed}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Store.open(TABLE.with_suffix(".sqlite") if seconds else Path(folder) / "store.sqlite") as store,
+        Store.open(Path(folder) / "store.sqlite") as store,
         Judge.for_search(
             setting.network, setting.space, setting.minibatch, store, configurations=1000, seed=seed
         ) as judge,
     ):
-        legal = (choices for choices in setting.draws(1000) if judge.structure(choices).legal)
-        for number, choices in enumerate(legal):
-            if number == configurations or monotonic() > end:
-                break
-            if number not in done:
-                _append(seed, number, judge.exact(choices), judge.capacity(choices))
+        legal = (choices for choices in setting.draws(10 * configurations) if judge.structure(choices).legal)
+        left = [numbered for numbered in enumerate(islice(legal, configurations)) if numbered[0] not in done]
+        while left and monotonic() < end:
+            some, left = left[:ROUND], left[ROUND:]
+            verdicts = list(judge.capacities(choices for _, choices in some))
+            exacts = judge.exacts(choices for _, choices in some)
+            for (number, _), verdict, exact in zip(some, verdicts, exacts, strict=True):
+                _append(seed, number, exact, verdict)
     _summarize()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -35,13 +36,13 @@ def calibrated(first: float = 1.0) -> SequentialTest:
     return SequentialTest.calibrated(PROTOCOL, 128, evidence(Q_ORIGINAL), panel)
 
 
-def test_the_stages_end_at_half_of_the_minibatch():
-    assert Protocol.of(128, 0).stages == (8, 32, 64)
-    assert Protocol.of(128, 0).parts == ((0, 8), (8, 32), (32, 64))
-    assert Protocol.of(256, 0).stages == (8, 32, 128)
-    assert Protocol.of(64, 0).stages == (8, 32)
-    assert Protocol.of(16, 0).stages == (8,)
-    assert Protocol.of(15, 0) == EXACT
+def test_the_stages_end_with_all_of_the_minibatch():
+    assert Protocol.of(128, 0).stages == (8, 32, 64, 128)
+    assert Protocol.of(128, 0).parts == ((0, 8), (8, 32), (32, 64), (64, 128))
+    assert Protocol.of(256, 0).stages == (8, 32, 128, 256)
+    assert Protocol.of(64, 0).stages == (8, 32, 64)
+    assert Protocol.of(32, 0).stages == (8, 16, 32)
+    assert Protocol.of(31, 0) == EXACT
 
 
 def test_the_text_of_a_protocol_tells_all_that_changes_a_verdict():
@@ -49,7 +50,7 @@ def test_the_text_of_a_protocol_tells_all_that_changes_a_verdict():
         str(protocol)
         for protocol in (
             PROTOCOL, Protocol.of(64, 3), Protocol.of(128, 4), Protocol.of(128, 3, "bfloat16"),
-            Protocol((8, 32, 64), 2.0, seed=3), Protocol((8, 32, 64), panel=8, seed=3), EXACT,
+            replace(PROTOCOL, confidence=2.0), replace(PROTOCOL, panel=8), EXACT,
         )
     }  # fmt: skip
     assert len(texts) == 7
@@ -69,7 +70,7 @@ def test_clear_cases_take_few_images_and_close_ones_more():
         assert verdict.legal == legal
         assert verdict.scores["images"] == 8
     images = {test.judge(score_of(candidate(rng, 1.0, noise=0.1))).scores["images"] for _ in range(20)}
-    assert images <= {32, 64}
+    assert images <= {32, 64, 128}
 
 
 def test_no_image_is_scored_twice_and_none_after_the_decision():
@@ -123,7 +124,7 @@ def test_a_score_that_is_no_number_is_rejected():
 
 @pytest.mark.parametrize("usable", [0, 2])
 def test_without_a_panel_all_images_are_looked_at(usable: int):
-    panel = [evidence(candidate(random.Random(0), 1.0))] * usable + [Evidence(math.nan, (1.0, 1.0, 1.0))] * 4
+    panel = [evidence(candidate(random.Random(0), 1.0))] * usable + [Evidence(math.nan, (1.0, 1.0, 1.0, 1.0))] * 4
     test = SequentialTest.calibrated(PROTOCOL, 128, evidence(Q_ORIGINAL), panel)
     assert test.judge(score_of(Q_ORIGINAL)).scores["images"] == 128
 

@@ -85,7 +85,7 @@ def test_verdicts_depend_neither_on_the_workers_nor_on_the_order(
     ):
         together = list(judge.capacities(candidates[::-1]))[::-1]
     assert together == alone
-    assert {verdict.scores["images"] for verdict in alone} <= {8, 32}
+    assert {verdict.scores["images"] for verdict in alone} <= {8, 32, 64}
 
 
 def test_nothing_is_scored_twice(network, space, minibatch, store, candidates, monkeypatch):
@@ -104,11 +104,11 @@ def test_nothing_is_scored_twice(network, space, minibatch, store, candidates, m
 @pytest.mark.parametrize(
     "other",
     [
-        Protocol((8, 32), 3.0, arithmetic=FLOAT32),
-        Protocol((8,), arithmetic=FLOAT32),
-        Protocol((8, 32), panel=5, arithmetic=FLOAT32),
-        Protocol((8, 32), seed=1, arithmetic=FLOAT32),
-        Protocol((8, 32), arithmetic=BFLOAT16),
+        Protocol((8, 32, 64), 3.0, arithmetic=FLOAT32),
+        Protocol((8, 64), arithmetic=FLOAT32),
+        Protocol((8, 32, 64), panel=5, arithmetic=FLOAT32),
+        Protocol((8, 32, 64), seed=1, arithmetic=FLOAT32),
+        Protocol((8, 32, 64), arithmetic=BFLOAT16),
     ],
 )
 def test_verdicts_of_another_protocol_are_not_taken(network, space, minibatch, store, candidates, other, monkeypatch):

@@ -107,10 +107,14 @@ class Judge:
         yield from self._verdicts(candidates, CHECK, self._protocol_text, partial(judged, test=self._test))
 
     def exact(self, choices: Choices) -> Verdict:
-        """Whether the Fisher Potential on all images is not below the original's."""
-        test = SequentialTest.on_all_images(len(self._minibatch), self.original_score)
-        [verdict] = self._verdicts([choices], CHECK, str(EXACT), partial(judged, test=test))
+        """Whether the Fisher Potential on all images at once is not below the original's."""
+        [verdict] = self.exacts([choices])
         return verdict
+
+    def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
+        """The same for many candidates, in order."""
+        test = SequentialTest.on_all_images(len(self._minibatch), self.original_score)
+        yield from self._verdicts(candidates, CHECK, str(EXACT), partial(judged, test=test))
 
     @cached_property
     def _test(self) -> SequentialTest:
