@@ -192,6 +192,7 @@ def _serve(thing: object, connection: Connection, inherited: Iterable[Connection
     """The whole life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the terminal goes to the parent alone
     _end_with_parent()
+    _keep_freed_memory()
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
@@ -209,3 +210,12 @@ def _end_with_parent() -> None:
     """Has Linux kill this process when its parent ends in any way, even while it is busy."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep what is freed for the next tensors of this process, instead of giving it back and faulting it in
+    anew (a fifth of the time of a pass over 128 images)."""
+    if hasattr(ctypes.CDLL(None), "mallopt"):
+        trim_threshold, mmap_max = -1, -4
+        ctypes.CDLL(None).mallopt(mmap_max, 0)
+        ctypes.CDLL(None).mallopt(trim_threshold, 2**31 - 1)
