@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import warnings
@@ -26,6 +27,10 @@ from loopwright.errors import LoopwrightError
 Thing = TypeVar("Thing")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+PRIMITIVE_CACHE = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+"""What oneDNN reads before its first convolution. A search convolves in thousands of shapes, of which it would keep
+1024, and generate the others' code again and again (a fifth of the time)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +198,7 @@ def _serve(thing: object, connection: Connection, inherited: Iterable[Connection
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the terminal goes to the parent alone
     _end_with_parent()
     _keep_freed_memory()
+    os.environ.setdefault(*PRIMITIVE_CACHE)
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
