@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = ("", "optimize", "compile", "benchmark", "inspect", "transform", "discover", "reproduce", "reproduce fig3")
+COMMANDS = (
+    "", "optimize", "report", "compile", "benchmark", "inspect", "transform", "discover", "reproduce", "reproduce fig3",
+)  # fmt: skip
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 END = """
 Exit codes: 0 when the command has done its work, 2 when something in its input has to be mended (one line on standard

@@ -22,7 +22,15 @@ def test_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["optimize", "--help"], ["benchmark", "--help"], ["transform", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["optimize", "--help"],
+        ["benchmark", "--help"],
+        ["transform", "--help"],
+        ["report", "--help"],
+    ],
 )
 def test_help_and_version_load_nothing_heavy(arguments: list[str]):
     assert loaded(f"from loopwright.cli.main import run\nrun({arguments!r})") == set()

@@ -1,15 +1,17 @@
 """The ground truth of our own space: transformed ResNet-34s, trained on CIFAR-10.
 
 ``python -m scripts.ground_truth sample`` writes which networks there are, ``train --data FOLDER`` trains them on a GPU
-and appends their accuracies on held-out training images, ``score --data FOLDER`` computes what the proxies say of each
-at initialisation. Several processes, ``--part 0/3`` and so on, share a GPU well: one builds a network while another
-trains. ``train`` and ``score`` continue where they stopped. Tables lie in docs/data/legality.
+and appends their accuracies on held-out training images, ``repeat`` asks for more seeds of those that are as good as
+the original but for the noise, ``sample --seed 1 --more 100`` for more networks, ``score --data FOLDER`` computes what
+the proxies say of each at initialisation. Several processes, ``--part 0/3`` and so on, share a GPU well: one builds a
+network while another trains. ``train`` and ``score`` continue where they stopped. Tables lie in docs/data/legality.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
@@ -17,8 +19,8 @@ from typing import TypeVar
 import torch
 
 from scripts.ground_truth.images import load
-from scripts.ground_truth.results import Row, append, read_rows, write_rows
-from scripts.ground_truth.sampling import Sampler
+from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
+from scripts.ground_truth.sampling import Sampler, extended
 from scripts.ground_truth.scoring import score
 from scripts.ground_truth.specs import Spec, module_of, network, read_specs, write_specs
 from scripts.ground_truth.training import Schedule, Trainer, released
@@ -31,10 +33,21 @@ T = TypeVar("T")
 
 
 def sample(options: argparse.Namespace) -> None:
-    """Writes the networks."""
+    """Writes the networks; with --more, adds those of another seed to the file's."""
     specs = Sampler(network(), options.seed).specs()
+    if options.more:
+        specs = extended(read_specs(options.networks), specs, options.more)
     write_specs(options.networks, specs)
     print(f"{len(specs)} networks, {sum(spec.seeds for spec in specs)} trainings: {options.networks}")
+
+
+def repeat(options: argparse.Namespace) -> None:
+    """Asks for three seeds of the networks whose accuracy is so near the original's that the noise of one decides."""
+    specs, accuracies = read_specs(options.networks), mean_accuracies(read_rows(options.results))
+    least = accuracies[specs[0].id] - options.within
+    near = {name for name, accuracy in accuracies.items() if accuracy >= least}
+    write_specs(options.networks, [replace(spec, seeds=3) if spec.id in near else spec for spec in specs])
+    print(f"{len(near)} networks of at least {least:.2f} %: {options.networks}")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -88,7 +101,12 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("sample", help=sample.__doc__)
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--more", type=int, help="networks to add at most")
     command.set_defaults(run=sample)
+
+    command = commands.add_parser("repeat", help=repeat.__doc__)
+    command.add_argument("--within", type=float, default=2.5, help="points of accuracy")
+    command.set_defaults(run=repeat)
 
     command = commands.add_parser("train", help=train.__doc__)
     command.add_argument("--data", type=Path, required=True, help="folder of image Parquet files")

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import mean
 
 from scripts.ground_truth.training import Outcome
 
@@ -49,6 +50,15 @@ def read_rows(path: Path) -> list[Row]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return [Row(**{**row, "seed": int(row["seed"]), "epochs": int(row["epochs"])}) for row in csv.DictReader(file)]
+
+
+def mean_accuracies(rows: Iterable[Row]) -> dict[str, float]:
+    """The accuracy of every network in percent, with mirrored images, averaged over the seeds that were trained."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.accuracy_mirrored:
+            found.setdefault(row.id, []).append(float(row.accuracy_mirrored))
+    return {name: mean(values) for name, values in found.items()}
 
 
 def append(path: Path, row: Row) -> None:

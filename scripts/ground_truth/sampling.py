@@ -235,3 +235,9 @@ def interleaved(groups: Sequence[Sequence[Spec]]) -> list[Spec]:
 def repeated(specs: Sequence[Spec]) -> list[Spec]:
     """The same, the first `REPEATED` of them to be trained three times."""
     return [replace(spec, seeds=3 if number < REPEATED else 1) for number, spec in enumerate(specs)]
+
+
+def extended(known: Sequence[Spec], more: Sequence[Spec], most: int) -> list[Spec]:
+    """The known networks and at most ``most`` others, numbered on, each to be trained once."""
+    left = _distinct([*known, *more])[len(known) :][:most]
+    return [*known, *(replace(spec, id=f"n{len(known) + n:03}", seeds=1) for n, spec in enumerate(left))]

@@ -65,8 +65,8 @@ def optimize(
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
     ``configurations`` are drawn with ``seed``. ``device`` is where PyTorch scores them: ``cpu``, ``cuda``, ``cuda:1``;
-    a GPU scores every one on all images. ``store`` keeps timings and verdicts (without it, a file in the user's cache
-    folder).
+    a GPU scores every one on all images. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
+    (without it, a file in the user's cache folder).
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """
@@ -80,7 +80,6 @@ def optimize(
     require_device(device)
     source = _source(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
-    settings = Settings(configurations, seed, device=device)
     stages = Stages(progress or SilentProgress())
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(store or default_path()))
@@ -88,8 +87,10 @@ def optimize(
         with stages.stage("Trace"):
             network = _traced(source)
             stages.progress.traced(network)
+        settings = Settings(configurations, seed, device=device)
         outcome = run_search(network, minibatch, hardware, opened, settings, stages)
-        inputs = RunInputs(command, datetime.now(UTC).isoformat(timespec="seconds"), __version__, target, seed)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)
         summary = summary_of(outcome, inputs, stages.seconds)
         if staged is not None:
             _write(staged, model if isinstance(model, str) else "", outcome, summary)

@@ -62,7 +62,8 @@ def compile(  # noqa: A001 - what it does, and the command's name
     ``model`` is a module (in any state of training; it is compiled for evaluation and stays as it is), a folder that
     `optimize` wrote, or a name as there, initialised from ``seed``. ``example_input`` is an input or its shape, or a
     tuple of inputs; shapes and types are fixed by it. ``threads`` is how many threads it runs on, by default as many as
-    there are processors. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps the timings.
+    there are processors. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps the timings,
+    as in `optimize`.
 
     Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.

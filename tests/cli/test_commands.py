@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from loopwright.cli.main import run
+from loopwright.report.page import write_report
 from loopwright.report.tables import speedup_line
 from tests.report.example import example_run
 
@@ -145,6 +146,42 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "store": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }
-    for expected in ("layer1.0.conv1", "legal by Fisher", "2.79× faster", f"report: {out / 'report.html'}"):
+    for expected in ("layer1.0.conv1", "legal by Fisher", "2.82× faster", f"report: {out / 'report.html'}"):
         assert expected in written
     assert written.splitlines()[-1] == speedup_line(example_run())
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> tuple[Path, Path]:
+    for seed, name in enumerate(("first", "second")):
+        write_report(example_run(seed), tmp_path / name)
+    return tmp_path / "first", tmp_path / "second"
+
+
+def test_report_writes_the_page_of_a_run_again(capsys, two_runs: tuple[Path, Path]):
+    page = two_runs[0] / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert output(capsys, "report", str(two_runs[0])) == f"report: {page}\n"
+    assert page.read_bytes() == before
+
+
+def test_report_compares_runs(capsys, two_runs: tuple[Path, Path], tmp_path: Path):
+    page = tmp_path / "both.html"
+    assert output(capsys, "report", *map(str, two_runs), "-o", str(page)) == f"comparison: {page}\n"
+    assert "2 runs" in page.read_text()
+
+
+def test_report_refuses_what_is_no_run_in_one_line(capsys, two_runs: tuple[Path, Path], tmp_path: Path):
+    first, second = map(str, two_runs)
+    for arguments, message in (
+        ([str(tmp_path)], "holds no run"),
+        ([first, str(tmp_path / "third")], "there is no folder"),
+        ([first, first], f"{first} is named twice; name each run once"),
+        ([first, "-o", "x.html"], f"--out is for comparing runs; of one run, the report is {first}/report.html"),
+        ([first, second, "-o", str(tmp_path / "no" / "x.html")], "there is no folder"),
+    ):
+        assert run(["report", *arguments]) == 2
+        written = capsys.readouterr()
+        assert message in written.err
+        assert (written.out, written.err.count("\n")) == ("", 1)

@@ -102,6 +102,34 @@ def test_a_file_is_no_folder(capsys, tmp_path: Path):
     assert "is a file" in refusal(capsys, "optimize", "resnet34", "--out", str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["optimize", "resnet34", "--out", "new", "--store"],
+        ["optimize", "resnet34", "--out", "new", "--configurations"],
+        ["optimize"],
+    ],
+)
+def test_a_password_in_an_address_is_never_shown(capsys, arguments: list[str]):
+    error = refusal(capsys, *arguments, "postgresql://ann:s3cr/t@127.0.0.1:port/team?sslpassword=s3cr/t")
+    assert "s3cr/t" not in error
+
+
+COMMAND = """
+import sys, typer
+from loopwright.cli import app, main
+@app.app.command("tell")
+def tell(context: typer.Context, store: str) -> None:
+    print(context.obj)
+sys.exit(main.run(["tell", "postgresql://ann:s3 c@et@h/team"]))
+"""
+
+
+def test_the_command_that_reports_keep_has_no_password():
+    done = subprocess.run([sys.executable, "-c", COMMAND], capture_output=True, text=True, check=True)
+    assert done.stdout == "loopwright tell 'postgresql://ann:***@h/team'\n"
+
+
 INTERRUPTED = """
 import sys, time
 from loopwright.cli import app, main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,25 @@ def test_the_command_delivers_a_folder_that_loads(
     assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
     assert capsys.readouterr().out.splitlines()[-1] == speedup_line(summary)
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert [candidate.number for candidate in summary.candidates] == list(range(1, 13))
+    timed = [candidate for candidate in summary.candidates if candidate.operators]
+    assert len(timed) == counts["timed"]
+    for candidate in timed:
+        operators = [summary.operators[index] for index in candidate.operators]
+        assert [operator.workload for operator in operators] == [layer.operator for layer in summary.layers]
+        assert candidate.latency_ms == pytest.approx(sum(operator.latency_ms for operator in operators))
+        others = summary.original.macs - sum(layer.macs_before for layer in summary.layers)
+        assert candidate.macs == others + sum(operator.macs for operator in operators)
+        assert candidate.scores["fisher"] >= candidate.scores["fisher_original"] * 0.999
+    assert sum(candidate.accepted for candidate in summary.candidates) == counts["legal by Fisher"]
+
+
+def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: Path) -> None:
+    assert optimize(factory, tmp_path / "run", tmp_path / "store.sqlite") == 0
+    page = tmp_path / "run" / "report.html"
+    before = page.read_bytes()
+    assert run(["report", str(tmp_path / "run")]) == 0
+    assert page.read_bytes() == before
 
 
 def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +96,8 @@ def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, mon
     assert [stage for stage in first.funnel if stage.name != "chosen"] == [
         stage for stage in second.funnel if stage.name != "chosen"
     ], "only the choice among finalists is measured anew"
+    assert all(use.made > 0 for use in first.store)
+    assert {use.made for use in second.store} == {0}
 
 
 def test_a_module_from_python(tmp_path: Path) -> None:
@@ -153,6 +175,22 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert said.out == ""
     left = {path.name for path in set(tmp_path.rglob("*")) - set(before)} - {"__pycache__"}
     assert all(name.startswith(("store.sqlite", "branching.cpython")) for name in left)
+
+
+def test_a_server_that_cannot_be_reached_is_one_line_without_the_password(
+    factory: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("psycopg")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"postgresql://ann:s3cr3t@127.0.0.1:{unused.getsockname()[1]}/team"
+        assert run(["optimize", factory, "--out", str(tmp_path / "run"), *FEW, "--store", address]) == 2
+    said = capfd.readouterr()
+    [line] = said.err.splitlines()
+    assert "can't be reached" in line
+    assert "s3cr3t" not in line
+    assert said.out == ""
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_interrupted_run_leaves_no_folder_and_can_be_run_again(

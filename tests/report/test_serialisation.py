@@ -26,7 +26,7 @@ def test_whole_numbers_are_latencies_too():
     assert from_json(json.dumps(data)).chosen.latency_samples_ms == (5.0, 6.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "command": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "2"}', '{"format": 2}', '{"format": 2, "command": 3}'])
 def test_another_text_is_refused(text: str):
     with pytest.raises(StoreError, match="not the summary of a run"):
         from_json(text)
@@ -39,7 +39,14 @@ def test_a_value_of_another_type_is_refused():
         from_json(json.dumps(data))
 
 
-def test_a_newer_format_is_refused():
+@pytest.mark.parametrize(("found", "mend"), [(3, "upgrade Loopwright"), (1, "optimize again")])
+def test_another_format_is_refused(found: int, mend: str):
     data = json.loads(to_json(example_run()))
-    with pytest.raises(StoreError, match="format 2, this Loopwright knows 1; upgrade"):
-        from_json(json.dumps({**data, "format": 2}))
+    with pytest.raises(StoreError, match=f"format {found}, this Loopwright knows 2; {mend}"):
+        from_json(json.dumps({**data, "format": found}))
+
+
+def test_every_candidate_is_a_line_of_its_own():
+    lines = to_json(example_run()).splitlines()
+    candidates = [json.loads(line.strip().rstrip(",")) for line in lines if line.lstrip().startswith('{"number"')]
+    assert [candidate["number"] for candidate in candidates] == list(range(1, 1001))

@@ -13,8 +13,8 @@ from torch import nn
 from loopwright.errors import NotApplicableError
 from scripts.ground_truth.__main__ import ACCURACIES, SPECS, jobs_of
 from scripts.ground_truth.images import Images, augmented, load, normalised
-from scripts.ground_truth.results import Row, append, read_rows, write_rows
-from scripts.ground_truth.sampling import interleaved, spread
+from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
+from scripts.ground_truth.sampling import extended, interleaved, spread
 from scripts.ground_truth.specs import Spec, choice, network, read_specs, write_specs
 from scripts.ground_truth.training import Outcome, Schedule, TooSlowError, Trainer
 
@@ -38,6 +38,18 @@ def test_every_first_part_of_interleaved_groups_has_its_share_of_each() -> None:
     assert len(mixed) == 70
     kinds = Counter(found.kind for found in mixed[:35])
     assert all(abs(kinds[kind] - half) <= 1 for kind, half in (("a", 20), ("b", 10), ("c", 5)))
+
+
+def test_more_networks_are_numbered_on_and_none_is_there_twice() -> None:
+    known, more = [spec(0, seeds=3), spec(1)], [spec(1), spec(2, seeds=3), spec(3), spec(4)]
+    found = extended(known, more, 2)
+    assert found == [*known, replace(spec(2), id="n002"), replace(spec(3), id="n003")]
+
+
+def test_accuracies_are_averaged_over_the_seeds_that_were_trained() -> None:
+    outcomes = {("n000", 0): 90.0, ("n000", 1): 92.0, ("n001", 0): None, ("n002", 0): 80.0}
+    rows = [Row.of(*key, 4, Outcome(None, value, None, 8.0, 7.0), "H100") for key, value in outcomes.items()]
+    assert mean_accuracies(rows) == {"n000": 91.0, "n002": 80.0}
 
 
 def test_parts_share_out_all_trainings() -> None:

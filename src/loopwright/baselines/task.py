@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ class Task:
 
     ``model`` is what `loopwright.models.resolve` takes, or a folder that `optimize` wrote; weights and input are drawn
     from ``seed``. ``input_shape`` is (N, C, H, W). ``folder`` is a temporary folder that the participants share,
-    ``store`` the file where our own timings are kept, ``trials`` what an autotuner may try.
+    ``store`` the file or address where our own timings are kept, ``trials`` what an autotuner may try.
     """
 
     model: str
@@ -33,7 +33,7 @@ class Task:
     target: str
     threads: int
     folder: Path
-    store: Path | None = None
+    store: Path | str | None = field(default=None, repr=False)  # an address may hold a password
     trials: int = 0
     seed: int = 0
 

@@ -10,6 +10,7 @@ import typer
 
 from loopwright.cli.app import app
 from loopwright.errors import LoopwrightError
+from loopwright.passwords import hide_passwords
 
 REFUSED, INTERRUPTED = 2, 130
 
@@ -21,7 +22,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of ``loopwright ARGUMENTS``: 2 for whatever the user can mend, 130 when they interrupt."""
-    command = shlex.join(["loopwright", *arguments])
+    command = shlex.join(["loopwright", *map(hide_passwords, arguments)])
     try:
         code = app(args=list(arguments), prog_name="loopwright", standalone_mode=False, obj=command)
     except LoopwrightError as error:
@@ -37,5 +38,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def _refuse(message: str) -> int:
     """Writes the first line: where a message goes on, it shows the nest that the command has printed already."""
-    sys.stderr.write(f"error: {message.strip().splitlines()[0].rstrip(' :')}\n")
+    sys.stderr.write(f"error: {hide_passwords(message).strip().splitlines()[0].rstrip(' :')}\n")
     return REFUSED

@@ -30,6 +30,16 @@ Data = Annotated[
     ),
 ]
 
+StoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="FILE|ADDRESS",
+        help="Where timings and verdicts are kept and found again: a file, or postgresql://USER@HOST/DATABASE for a "
+        "database that machines share; a file in the user's cache folder without it.",
+    ),
+]
+
 Device = Annotated[
     str,
     typer.Option(help="Where images are scored: cpu, cuda, or cuda:1; a GPU scores every candidate on all of them."),

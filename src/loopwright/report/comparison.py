@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from loopwright.report import formats
 from loopwright.report.summary import RunSummary
 
+SAME = "the same"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -26,7 +28,7 @@ def comparison(summary: RunSummary) -> tuple[Line, ...]:
             "latency, ms",
             formats.milliseconds(original.latency_ms),
             formats.milliseconds(chosen.latency_ms),
-            f"{formats.ratio(original.latency_ms, chosen.latency_ms)} faster",
+            _fewer(original.latency_ms, chosen.latency_ms, "faster"),
         ),
         _count_line("MACs", original.macs, chosen.macs),
         _count_line("parameters", original.parameters, chosen.parameters),
@@ -40,8 +42,14 @@ def comparison(summary: RunSummary) -> tuple[Line, ...]:
 
 
 def _count_line(quantity: str, before: int, after: int) -> Line:
-    return Line(quantity, formats.count(before), formats.count(after), f"{formats.ratio(before, after)} fewer")
+    return Line(quantity, formats.count(before), formats.count(after), _fewer(before, after, "fewer"))
+
+
+def _fewer(before: float, after: float, word: str) -> str:
+    return SAME if before == after else f"{formats.ratio(before, after)} {word}"
 
 
 def _score_change(before: float, after: float) -> str:
+    if before == after:
+        return SAME
     return f"{(after / before - 1) * 100:+.1f} %" if before else "-"

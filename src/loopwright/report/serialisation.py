@@ -15,28 +15,37 @@ from typing import Any, get_args, get_origin, get_type_hints
 from loopwright.errors import StoreError
 from loopwright.report.summary import RunSummary
 
-FORMAT = 1
+FORMAT = 2
 
 
 def to_json(summary: RunSummary) -> str:
-    """The summary as indented JSON, with the number of its format."""
-    return json.dumps({"format": FORMAT, **asdict(summary)}, indent=2, allow_nan=False) + "\n"
+    """The summary as JSON, one line a field or a row of a table, with the number of its format."""
+    fields = {"format": FORMAT, **asdict(summary)}
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in fields.items()) + "\n}\n"
 
 
 def from_json(text: str) -> RunSummary:
     """The summary that `to_json` wrote.
 
-    Raises StoreError if the text is something else or comes from a newer version.
+    Raises StoreError if the text is something else or comes from another version.
     """
     try:
         data = json.loads(text)
-        known = data["format"]
-        summary = build(RunSummary, data) if known == FORMAT else None
+        found = _plain(int, data["format"])
+        summary = build(RunSummary, data) if found == FORMAT else None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"this is not the summary of a run ({type(error).__name__}: {error})") from error
     if summary is None:
-        raise StoreError(f"the summary has format {known}, this Loopwright knows {FORMAT}; upgrade Loopwright")
+        mend = "upgrade Loopwright" if found > FORMAT else "optimize again, with the same store it is quick"
+        raise StoreError(f"the summary has format {found}, this Loopwright knows {FORMAT}; {mend}")
     return summary
+
+
+def _lines(value: Any) -> str:
+    """A table with one line a row; anything else on one line."""
+    if not (isinstance(value, (list, tuple)) and value and isinstance(value[0], dict)):
+        return json.dumps(value, allow_nan=False)
+    return "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n]"
 
 
 def build(kind: Any, data: Any) -> Any:

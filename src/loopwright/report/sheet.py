@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+
+from loopwright.report.figure import to_html
+from loopwright.report.templates import environment
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -27,26 +29,10 @@ class Plate:
 
 def write_sheet(path: Path, title: str, lead: str, plates: Sequence[Plate]) -> None:
     """Writes the page; everything it needs is inside."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("loopwright.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn = [(plate, _html(plate, number)) for number, plate in enumerate(plates)]
-    page = environment.get_template("sheet.html.j2").render(
-        title=title, lead=lead, plates=drawn, plotly=Markup(get_plotlyjs())
+    drawn = [(plate, to_html(plate.drawing, f"plate-{number}")) for number, plate in enumerate(plates)]
+    page = (
+        environment()
+        .get_template("sheet.html.j2")
+        .render(title=title, lead=lead, plates=drawn, plotly=Markup(get_plotlyjs()))
     )
     path.write_text(page, encoding="utf-8")
-
-
-def _html(plate: Plate, number: int) -> Markup:
-    return Markup(
-        plate.drawing.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"plate-{number}",
-            config={"displayModeBar": False, "responsive": True},
-        )
-    )

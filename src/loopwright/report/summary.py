@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+IDENTITY = "identity"
+"""The sequence of a layer that stays as it is."""
+
+PREDICTED_DROP = "predicted_drop"
+"""The score of candidates that predicts by how many points their accuracy falls below the original's."""
+
 
 @dataclass(frozen=True)
 class NetworkFigures:
@@ -26,7 +32,7 @@ class NetworkFigures:
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """One layer that could be transformed, before and after; ``sequence`` is ``identity`` where it was kept.
+    """One layer that could be transformed, before and after; ``sequence`` is `IDENTITY` where it was kept.
 
     Latencies are those of the layer's operator alone, timed with cold weights; None where it was not timed alone.
     """
@@ -44,7 +50,7 @@ class LayerFigures:
     @property
     def changed(self) -> bool:
         """Whether any step was taken."""
-        return self.sequence != "identity"
+        return self.sequence != IDENTITY
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,60 @@ class FunnelStage:
 
 
 @dataclass(frozen=True)
-class CandidatePoint:
-    """A candidate that all checks accepted: the sum of its layers' latencies in milliseconds, and its score."""
+class OperatorFigures:
+    """What ``sequence`` makes of a layer's operator ``workload``.
 
-    predicted_latency_ms: float
-    fisher_potential: float
+    ``name`` is that of a recipe, empty for an operator that has none. ``macs`` are for the traced batch; the latency is
+    with cold weights, None where it could not be timed.
+    """
+
+    workload: str
+    sequence: str
+    name: str
+    macs: int
+    parameters: int
+    latency_ms: float | None
+
+
+@dataclass(frozen=True)
+class CandidateFigures:
+    """One configuration of the network, the ``number``-th that was drawn.
+
+    ``reached`` is the last stage of the funnel that it came to, and ``reason`` what stopped it there, empty if no check
+    did. ``scores`` are those of its verdict by name: ``fisher`` beside ``fisher_original``, the score that it had to
+    reach, and `PREDICTED_DROP` where a predictor was asked. ``families`` counts its changed layers by the neural steps
+    that changed them.
+
+    Only for candidates that were timed there are ``latency_ms``, the sum over the layers, and ``operators``, the index
+    into `RunSummary.operators` of each layer in order; ``network_latency_ms`` is the median of the whole network for
+    those that were compiled as one.
+    """
+
+    number: int
+    reached: str
+    reason: str
+    macs: int
+    parameters: int
+    scores: dict[str, float]
+    families: dict[str, int]
+    latency_ms: float | None = None
+    network_latency_ms: float | None = None
+    operators: tuple[int, ...] = ()
     chosen: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every check let it through."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class StoreUse:
+    """Of one ``kind`` of record, how many were ``found`` in the store and how many were ``made`` in this run."""
+
+    kind: str
+    found: int
+    made: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +149,10 @@ class RunSummary:
     """Everything about one run of `loopwright optimize`.
 
     ``environment`` holds what latencies depend on (processor, threads, versions) as text by name; ``images`` says where
-    the minibatch came from; ``created`` is the UTC time in ISO 8601.
+    the minibatch came from; ``created`` is the UTC time in ISO 8601. Of the ``configurations`` drawn, all are in
+    ``candidates``, in order; operators were timed for the ``shortlist`` that was expected to be fastest. ``operators``
+    are the distinct ones of the layers, of the candidates that were timed and of the chosen network; ``space`` is one
+    line on the sequences drawn for them.
     """
 
     command: str
@@ -105,6 +162,8 @@ class RunSummary:
     input_shape: tuple[int, ...]
     target: str
     seed: int
+    configurations: int
+    shortlist: int
     images: str
     minibatch: int
     environment: dict[str, str]
@@ -113,9 +172,17 @@ class RunSummary:
     layers: tuple[LayerFigures, ...]
     kept: tuple[KeptLayer, ...]
     funnel: tuple[FunnelStage, ...]
-    accepted: tuple[CandidatePoint, ...]
+    operators: tuple[OperatorFigures, ...]
+    candidates: tuple[CandidateFigures, ...]
+    space: str = ""
+    store: tuple[StoreUse, ...] = ()
     stages: tuple[StageTime, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the chosen network is another than the original."""
+        return any(layer.changed for layer in self.layers)
 
     @property
     def speedup(self) -> float:

@@ -44,7 +44,7 @@ def funnel_table(summary: RunSummary) -> Table:
 
 def speedup_line(summary: RunSummary) -> str:
     """The one sentence that a run ends with."""
-    if not any(layer.changed for layer in summary.layers):
+    if not summary.changed:
         latency = formats.milliseconds(summary.original.latency_ms)
         return (
             f"no legal candidate is faster than {summary.model} on {summary.target} ({latency} ms): it stays as it is"

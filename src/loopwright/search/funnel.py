@@ -30,10 +30,10 @@ class Funnel:
         if verdict.legal:
             self.passed(stage)
         else:
-            self.stopped(stage, _kind(verdict))
+            self.stopped(stage, kind_of_reason(verdict))
         return verdict.legal
 
 
-def _kind(verdict: Verdict) -> str:
+def kind_of_reason(verdict: Verdict) -> str:
     """Reasons differ in their numbers; their kind is what comes before them."""
     return verdict.reason.split(":")[0] if verdict.check != "fisher" else "Fisher Potential below the original's"

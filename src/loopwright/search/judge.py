@@ -20,6 +20,7 @@ from loopwright.legality.verdict import Verdict
 from loopwright.models.dataflow import dataflow
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
+from loopwright.search.reuse import Reuse
 from loopwright.search.scoring import (
     BFLOAT16,
     CALIBRATION,
@@ -43,8 +44,8 @@ WORTHWHILE = 64
 
 
 class Judge:
-    """Gives verdicts on candidates of a network, out of the store where they are known; a context manager that ends
-    its processes.
+    """Gives verdicts on candidates of a network, out of the store where they are known; ``reuse`` counts how often. A
+    context manager that ends its processes.
 
     As it is made here, it scores every candidate on all images, on ``device`` (by default the network's own).
     """
@@ -53,6 +54,7 @@ class Judge:
         self._structure = StructureCheck.of(dataflow(network))
         self._store = store
         self._minibatch = minibatch
+        self.reuse = Reuse()
         self._network = fingerprint(network.module)
         self._workers = Workers(Scorer(network, minibatch, device), 1)
         self._protocol, self._panel = EXACT, tuple[Choices, ...]()
@@ -104,7 +106,8 @@ class Judge:
 
     def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
-        yield from self._verdicts(candidates, CHECK, self._protocol_text, partial(judged, test=self._test))
+        work = partial(judged, test=self._test)
+        yield from self._verdicts(candidates, CHECK, self._protocol_text, work, self.reuse)
 
     def exact(self, choices: Choices) -> Verdict:
         """Whether the Fisher Potential on all images at once is not below the original's."""
@@ -147,9 +150,15 @@ class Judge:
         return f"{self._test.protocol}: {panel}" if self._test.protocol.stages else str(EXACT)
 
     def _verdicts(
-        self, candidates: Iterable[Choices], check: str, protocol: str, work: Callable[[Scorer, Choices], Verdict]
+        self,
+        candidates: Iterable[Choices],
+        check: str,
+        protocol: str,
+        work: Callable[[Scorer, Choices], Verdict],
+        reuse: Reuse | None = None,
     ) -> Iterator[Verdict]:
         """In the order of the candidates; what the store does not have is worked out and recorded."""
+        counts = Reuse() if reuse is None else reuse
         keys: list[VerdictKey] = []
         known: dict[int, Verdict] = {}
 
@@ -158,8 +167,10 @@ class Judge:
                 keys.append(VerdictKey(self._network, _identity(choices), check, self._minibatch.fingerprint, protocol))
                 found = self._store.verdict(keys[number])
                 if found is None:
+                    counts.made += 1
                     yield choices
                 else:
+                    counts.found += 1
                     known[number] = found
 
         number = 0

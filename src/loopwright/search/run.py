@@ -21,10 +21,11 @@ from loopwright.models.network import Network
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
+from loopwright.search.reuse import Reuse
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
-from loopwright.search.strategies.random import Accepted, search
+from loopwright.search.strategies.random import Judged, search
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
 from loopwright.store import Store
@@ -52,15 +53,16 @@ class Settings:
 class Timed:
     """An accepted candidate and the sum of its layers' latencies in milliseconds."""
 
-    accepted: Accepted
+    accepted: Judged
     latency_ms: float
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All that a search found. ``choices`` holds the operator of every layer that is changed in what is delivered:
-    ``chosen`` without what nobody reads, on which ``saving`` is one line. ``original_timing`` and ``chosen_timing`` are
-    of the compiled networks, interleaved."""
+    """All that a search found. ``judged`` are all candidates in the order in which they were drawn, ``finalists`` those
+    that were compiled as networks, with their timings. ``choices`` holds the operator of every layer that is changed in
+    what is delivered: ``chosen`` without what nobody reads, on which ``saving`` is one line. ``original_timing`` and
+    ``chosen_timing`` are of the compiled networks, interleaved. ``verdicts`` counts those that the store had."""
 
     network: Network
     space: SearchSpace
@@ -68,7 +70,9 @@ class Outcome:
     latencies: OperatorLatencies
     funnel: Funnel
     original_score: float
+    judged: tuple[Judged, ...]
     timed: tuple[Timed, ...]
+    finalists: tuple[tuple[Timed, Measurement], ...]
     chosen: Timed
     choices: Mapping[str, Choice]
     saving: str
@@ -76,6 +80,7 @@ class Outcome:
     compiled: CompiledNetwork
     original_timing: Measurement
     chosen_timing: Measurement
+    verdicts: Reuse
 
 
 def run_search(
@@ -95,15 +100,21 @@ def run_search(
                     configurations=settings.configurations, seed=settings.seed, device=settings.device,
                 )
             )  # fmt: skip
-            accepted = search(
+            judged = search(
                 space, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
             )
         latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
+        accepted = [found for found in judged if found.accepted]
         timed = _timed(space, accepted, latencies, settings.shortlist, stages)
         funnel.passed("timed", len(timed))
-        unchanged = Timed(Accepted(Candidate(), judge.original_score), latencies.network_ms(space, {}))
+        unchanged = Timed(_original(judge), latencies.network_ms(space, {}))
         with stages.stage("Deliver") as progress:
-            timed, finalists = _finalists(space, judge, unchanged, timed)
+            exact, legal = _on_all_images(space, judge, unchanged, timed)
+            judged = [exact.get(id(found), found) for found in judged]
+            timed = [replace(found, accepted=exact.get(id(found.accepted), found.accepted)) for found in timed]
+            finalists = [found for found in timed if any(found.accepted is own for own in legal)]
+            if len(exact) > len(legal):
+                progress.note(f"{len(exact) - len(legal)} fast candidates rejected by their scores on all images")
             build = partial(_Compiled.of, network, space, latencies, target)
             original, *compiled = [build(candidate) for candidate in (unchanged, *finalists)]
             before, *after = _measured([original, *compiled], np.resize(minibatch.images, network.input_shape))
@@ -112,27 +123,34 @@ def run_search(
                 progress.note(chosen.saving)
     funnel.passed("chosen", int(chosen is not original))
     return Outcome(
-        network, space, minibatch, latencies, funnel, judge.original_score, tuple(timed), chosen.candidate,
-        chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing,
+        network, space, minibatch, latencies, funnel, judge.original_score, tuple(judged), tuple(timed),
+        tuple((finalist.candidate, taken) for finalist, taken in zip(compiled, after, strict=True)),
+        chosen.candidate, chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing, judge.reuse,
     )  # fmt: skip
 
 
-def _finalists(
+def _original(judge: Judge) -> Judged:
+    """The original network as a candidate."""
+    return Judged(Candidate(), "drawn", scores={"fisher": judge.original_score})
+
+
+def _on_all_images(
     space: SearchSpace, judge: Judge, unchanged: Timed, timed: Sequence[Timed]
-) -> tuple[list[Timed], list[Timed]]:
-    """The timed candidates, fastest first, and those of them that are compiled: the candidates with the lowest sums of
-    latencies among those below the original's, if their scores on all images, which they now have, are legal too."""
-    scored: list[Timed] = []
-    finalists: list[Timed] = []
-    for candidate in sorted(timed, key=lambda candidate: candidate.latency_ms):
-        own = candidate
-        if len(finalists) < FINALISTS and candidate.latency_ms < unchanged.latency_ms:
-            verdict = judge.exact(space.chosen(candidate.accepted.candidate))
-            own = replace(candidate, accepted=Accepted(candidate.accepted.candidate, verdict.scores["fisher"]))
-            if verdict.legal:
-                finalists.append(own)
-        scored.append(own)
-    return scored, finalists
+) -> tuple[dict[int, Judged], list[Judged]]:
+    """Scores candidates on all images at once: those with the lowest sums of latencies below the original's, until
+    enough are legal by that. Gives what was judged with these scores, by the identity of what it was, and the legal
+    ones of them."""
+    exact: dict[int, Judged] = {}
+    legal: list[Judged] = []
+    for found in sorted(timed, key=lambda found: found.latency_ms):
+        if len(legal) == FINALISTS or found.latency_ms >= unchanged.latency_ms:
+            break
+        verdict = judge.exact(space.chosen(found.accepted.candidate))
+        own = replace(found.accepted, scores=verdict.scores)
+        exact[id(found.accepted)] = own
+        if verdict.legal:
+            legal.append(own)
+    return exact, legal
 
 
 def _measured(compiled: Sequence[_Compiled], images: np.ndarray) -> list[Measurement]:
@@ -146,7 +164,7 @@ def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compil
 
 
 def _timed(
-    space: SearchSpace, accepted: Sequence[Accepted], latencies: OperatorLatencies, count: int, stages: Stages
+    space: SearchSpace, accepted: Sequence[Judged], latencies: OperatorLatencies, count: int, stages: Stages
 ) -> list[Timed]:
     """The ``count`` accepted candidates that the cost model expects to be fastest, timed operator by operator."""
     expected = {id(found): latencies.estimate(space, space.chosen(found.candidate)) for found in accepted}

@@ -15,6 +15,7 @@ from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import TuningError, tune_schedules
+from loopwright.search.reuse import Reuse
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.store import Failure, Store, TimingKey
 from loopwright.targets.target import Target
@@ -44,7 +45,8 @@ FAILED = OperatorLatency(None, inf)
 
 class OperatorLatencies:
     """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules; ``failures`` tells
-    which could not be, and why. ``advance`` is called after each operator that is not in the store."""
+    which could not be, and why; ``reuse`` counts those timed and those known. ``advance`` is called after each operator
+    that is not in the store."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class OperatorLatencies:
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self.failures: list[str] = []
+        self.reuse = Reuse()
         self.environment = environment(target)
         self._environment_hash = environment_hash(self.environment)
         store.record_environment(self._environment_hash, self.environment)
@@ -102,9 +105,11 @@ class OperatorLatencies:
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
         """The best of the schedules to try; those in the store are not timed again."""
         if self._store.failure(self._key(form, None)) is not None:
+            self.reuse.found += 1
             return FAILED
         known = self._stored(form)
         missing = [schedule for schedule in schedules(form, self._target)[: self._tried] if schedule not in known]
+        self._count(known=not missing)
         try:
             known |= self._timed(form, missing) if missing else {}
         except TuningError as error:
@@ -114,6 +119,12 @@ class OperatorLatencies:
         self._advance()
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
+
+    def _count(self, known: bool) -> None:
+        if known:
+            self.reuse.found += 1
+        else:
+            self.reuse.made += 1
 
     def _stored(self, form: OperatorForm) -> dict[CpuSchedule, float]:
         """Milliseconds of the schedules that are in the store."""

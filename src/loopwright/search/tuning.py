@@ -24,11 +24,11 @@ STEP_BYTES = 16 * 1024**2
 
 @dataclass(frozen=True)
 class Tuning:
-    """Whether schedules are refined by timing, and the store that keeps the timings (without one, a file in the user's
-    cache folder). ``advance`` is called after each operator that was timed."""
+    """Whether schedules are refined by timing, and the store that keeps the timings, a file or a PostgreSQL address
+    (without one, a file in the user's cache folder). ``advance`` is called after each operator that was timed."""
 
     enabled: bool = True
-    store: Path | str | None = None
+    store: Path | str | None = field(default=None, repr=False)  # an address may hold a password
     advance: Callable[[], None] | None = field(default=None, compare=False)
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from loopwright.store.keys import Failure, Timing, TimingKey, VerdictKey
+from loopwright.store.keys import Failure, StoreCounts, Timing, TimingKey, VerdictCount, VerdictKey
 from loopwright.store.location import default_path
 from loopwright.store.store import Store
 
-__all__ = ["Failure", "Store", "Timing", "TimingKey", "VerdictKey", "default_path"]
+__all__ = [
+    "Failure",
+    "Store",
+    "StoreCounts",
+    "Timing",
+    "TimingKey",
+    "VerdictCount",
+    "VerdictKey",
+    "default_path",
+]

@@ -70,5 +70,26 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True)
+class VerdictCount:
+    """How many verdicts of ``check`` have that outcome; ``kind`` is their reason up to the first colon."""
+
+    check: str
+    legal: bool
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True)
+class StoreCounts:
+    """How much a store holds; every timing has one sample or more."""
+
+    verdicts: int
+    timings: int
+    samples: int
+    failures: int
+    environments: int
+
+
 def _digest(fields: tuple[str, ...]) -> str:
     return sha256("\0".join(fields).encode()).hexdigest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import InputShape, Seed, input_shape
+from loopwright.cli.options import InputShape, Seed, StoreAddress, input_shape
 from loopwright.errors import ArgumentError, LoopwrightError
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ def command(
     peers: Annotated[str | None, typer.Option(metavar="NAME,NAME,...", help=PEERS_HELP)] = None,
     trials: Annotated[int, typer.Option(min=0, help="Trials of TVM's MetaSchedule, which is left out at 0.")] = 0,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all samples to this file.")] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where our timings are kept and found again; a file in the user's cache folder without it.",
-        ),
-    ] = None,
+    store: StoreAddress = None,
     target: Annotated[str, typer.Option(help="The hardware to generate our code for.")] = "cpu",
     seed: Seed = 0,
 ) -> None:

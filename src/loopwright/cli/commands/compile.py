@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import InputShape, Seed, input_shape
+from loopwright.cli.options import InputShape, Seed, StoreAddress, input_shape
 
 if TYPE_CHECKING:
     from loopwright.compiling import WrittenNetwork
@@ -36,12 +36,7 @@ def command(
         int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")
     ] = None,
     tune: Annotated[bool, typer.Option("--tune/--no-tune", help="Refine the schedules by timing.")] = True,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Where timings are kept and found again; a file in the user's cache folder without it."
-        ),
-    ] = None,
+    store: StoreAddress = None,
     seed: Seed = 0,
     shape: InputShape = None,
 ) -> None:

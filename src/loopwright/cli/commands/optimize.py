@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import Data, Device, Images, InputShape, Model, Seed, input_shape
+from loopwright.cli.options import Data, Device, Images, InputShape, Model, Seed, StoreAddress, input_shape
 from loopwright.report.folder import require_free
 
 if TYPE_CHECKING:
@@ -26,13 +26,7 @@ def command(
     images: Images = 128,
     seed: Seed = 0,
     device: Device = "cpu",
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where timings and verdicts are kept and found again; a file in the user's cache folder without it.",
-        ),
-    ] = None,
+    store: StoreAddress = None,
     shape: InputShape = None,
 ) -> None:
     """Make a network faster on a target.

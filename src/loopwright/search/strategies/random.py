@@ -5,22 +5,34 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from loopwright.legality.verdict import Verdict
 from loopwright.search.candidate import Candidate
-from loopwright.search.funnel import Funnel
+from loopwright.search.funnel import Funnel, kind_of_reason
 from loopwright.search.space import Choice, SearchSpace
 
 Choices = Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A candidate that every check let through, and the score it was accepted with."""
+class Judged:
+    """A candidate that was drawn, the last stage of the funnel that it reached, and the ``scores`` of its verdict;
+    ``reason`` says what stopped it, and is empty if every check let it through."""
 
     candidate: Candidate
-    fisher_potential: float
+    reached: str
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.reason
+
+    @property
+    def fisher_potential(self) -> float:
+        """The score it was accepted with; KeyError for a candidate that was stopped before it was scored."""
+        return self.scores["fisher"]
 
 
 def search(
@@ -31,27 +43,32 @@ def search(
     configurations: int,
     funnel: Funnel,
     advance: Callable[[], None],
-) -> list[Accepted]:
-    """Draws and judges ``configurations`` configurations, in order. What ``structure`` lets through goes to
-    ``capacities``, which may draw some of it ahead of its verdicts."""
-    pending: deque[Candidate] = deque()
+) -> list[Judged]:
+    """Draws and judges ``configurations`` configurations; all of them, in order. What ``structure`` lets through goes
+    to ``capacities``, which may draw some of it ahead of its verdicts."""
+    judged: list[Judged] = []
+    pending: deque[int] = deque()
 
     def legal_by_structure() -> Iterator[Choices]:
-        for _ in range(configurations):
+        for number in range(configurations):
             candidate = space.draw(rng)
             choices = space.chosen(candidate)
             funnel.passed("drawn")
             funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
-            if funnel.judged("legal by structure", structure(choices)):
-                pending.append(candidate)
+            verdict = structure(choices)
+            if funnel.judged("legal by structure", verdict):
+                judged.append(Judged(candidate, "legal by structure"))
+                pending.append(number)
                 yield choices
             else:
+                judged.append(Judged(candidate, "valid", kind_of_reason(verdict), verdict.scores))
                 advance()
 
-    accepted = []
     for verdict in capacities(legal_by_structure()):
-        candidate = pending.popleft()
+        number = pending.popleft()
         if funnel.judged("legal by Fisher", verdict):
-            accepted.append(Accepted(candidate, verdict.scores["fisher"]))
+            judged[number] = replace(judged[number], reached="legal by Fisher", scores=verdict.scores)
+        else:
+            judged[number] = replace(judged[number], reason=kind_of_reason(verdict), scores=verdict.scores)
         advance()
-    return accepted
+    return judged
