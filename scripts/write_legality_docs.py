@@ -1,4 +1,4 @@
-"""Writes the tables of docs/legality.md from the proxies and from the measurements in docs/data/fig3; a test holds that
+"""Writes the tables of docs/legality.md from the proxies and from the measurements in docs/data; a test holds that
 the page is up to date."""
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from loopwright.reproduction.fig3 import TOP_QUARTER
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, TEXT, DATA = DOCS / "legality.md", Path(__file__).parent / "legality.md", DOCS / "data" / "fig3"
+AGREEMENT = DOCS / "data" / "legality" / "fisher_agreement.csv"
 
 Rows = list[dict[str, str]]
 
@@ -27,6 +28,7 @@ def page() -> str:
     parts = {
         "cells": summary[0]["cells"],
         "proxies": _table(["proxy", "follows"], [[f"`{name}`", own.paper] for name, own in registered().items()]),
+        "agreement": agreement(),
         "correlations": correlations(summary),
         "rule": rule([row for row in rules if row["original"] == TOP_QUARTER]),
         "originals": originals([row for row in rules if row["original"] != TOP_QUARTER]),
@@ -35,6 +37,15 @@ def page() -> str:
     for name, part in parts.items():
         text = text.replace(f"{{{name}}}", part)
     return text
+
+
+def agreement() -> str:
+    """On how many configurations a search's verdict is that of all images at once."""
+    with AGREEMENT.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    agreed = sum(row["legal"] == row["exact_legal"] for row in rows)
+    images = sum(int(row["images"]) for row in rows) / len(rows)
+    return f"{agreed} of {len(rows)} configurations, with {images:.0f} images each on average"
 
 
 def correlations(rows: Rows) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from loopwright import __version__, targets
 from loopwright.errors import ArgumentError, LoopwrightError
 from loopwright.lowering.network import CompiledNetwork
+from loopwright.models.devices import require_device
 from loopwright.models.images import load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
@@ -51,8 +52,9 @@ def optimize(
     out: Path | str | None = None,
     data: Path | str | None = None,
     configurations: int = 1000,
-    images: int = 16,
+    images: int = 128,
     seed: int = 0,
+    device: str = "cpu",
     store: Path | str | None = None,
     progress: Progress | None = None,
     command: str = "loopwright.optimize",
@@ -62,8 +64,9 @@ def optimize(
     ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
-    ``configurations`` are drawn with ``seed``. ``store`` keeps timings and verdicts: a file, or a
-    PostgreSQL address as text (without it, a file in the user's cache folder).
+    ``configurations`` are drawn with ``seed``. ``device`` is where PyTorch scores them: ``cpu``, ``cuda``, ``cuda:1``;
+    a GPU scores every one on all images. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
+    (without it, a file in the user's cache folder).
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """
@@ -74,6 +77,7 @@ def optimize(
     if hardware.gpu is not None:
         raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
     require_runnable(hardware)
+    require_device(device)
     source = _source(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
     stages = Stages(progress or SilentProgress())
@@ -83,7 +87,7 @@ def optimize(
         with stages.stage("Trace"):
             network = _traced(source)
             stages.progress.traced(network)
-        settings = Settings(configurations, seed)
+        settings = Settings(configurations, seed, device=device)
         outcome = run_search(network, minibatch, hardware, opened, settings, stages)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)

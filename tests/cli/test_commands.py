@@ -142,6 +142,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "configurations": 1000,
         "images": 16,
         "seed": 0,
+        "device": "cpu",
         "store": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }

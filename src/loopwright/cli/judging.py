@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Judge:
     """``strict`` holds sums to their order too; ``images`` images of the folder ``data`` (of the packaged sample
-    without it), drawn with ``seed``, are what Fisher Potential is taken on."""
+    without it), drawn with ``seed``, are what Fisher Potential is taken on, on ``device``."""
 
     strict: bool
     data: Path | None
     images: int
     seed: int
+    device: str = "cpu"
 
     def nest(self, nest: LoopNest) -> Verdict:
         """Whether a nest keeps the direction of its dependences."""
@@ -55,5 +57,6 @@ class Judge:
         from loopwright.models.images import load_minibatch
 
         minibatch = load_minibatch(self.data, self.images, self.seed, network.input_shape)
-        check = ProxyCheck.of(network.module, Fisher(convolutions(network.module)), minibatch)
-        return check.judge(transformed(network, {layer: form}))
+        original = copy.deepcopy(network.module).to(self.device)
+        check = ProxyCheck.of(original, Fisher(convolutions(original)), minibatch)
+        return check.judge(transformed(network, {layer: form}).to(self.device))

@@ -40,6 +40,11 @@ StoreAddress = Annotated[
     ),
 ]
 
+Device = Annotated[
+    str,
+    typer.Option(help="Where images are scored: cpu, cuda, or cuda:1; a GPU scores every candidate on all of them."),
+]
+
 Images = Annotated[int, typer.Option(min=1, help="Size of the minibatch that Fisher Potential is taken on.")]
 
 

@@ -101,7 +101,7 @@ class Convolution:
         view, padding = self._read(x)
         result = CONVOLVE[len(self.windows)](view, kernel, None, strides, padding, dilations, groups)
         for axis, window in enumerate(self.windows):
-            result = result.narrow(2 + axis, 0, window.outputs)
+            result = _narrowed(result, 2 + axis, 0, window.outputs)
         return self._compact(result)
 
     def _read(self, x: Tensor) -> tuple[Tensor, Point]:
@@ -197,7 +197,7 @@ def _moved(dims: tuple[Dim, ...], point: tuple[int, ...], start: Point) -> Point
 def _channels(x: Tensor, channels: list[int]) -> Tensor:
     first, step = channels[0], channels[1] - channels[0] if len(channels) > 1 else 1
     if step > 0 and channels == list(range(first, first + step * len(channels), step)):
-        return x[:, first : channels[-1] + 1 : step]
+        return x if len(channels) == x.shape[1] else x[:, first : channels[-1] + 1 : step]
     return x.index_select(1, torch.tensor(channels, device=x.device))
 
 
@@ -220,5 +220,10 @@ def _framed(x: Tensor, windows: Sequence[Window], offset: Sequence[int]) -> Tens
     padding = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
     framed = functional.pad(x, padding) if any(padding) else x
     for axis, (start, add, window) in enumerate(zip(starts, before, windows, strict=True)):
-        framed = framed.narrow(2 + axis, start + add, window.span)
+        framed = _narrowed(framed, 2 + axis, start + add, window.span)
     return framed
+
+
+def _narrowed(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """``x`` itself where that is all of it: the gradient of a slice is a copy into zeros."""
+    return x if x.shape[axis] == length else x.narrow(axis, start, length)

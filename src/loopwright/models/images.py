@@ -63,6 +63,11 @@ class Minibatch:
         """The first ``count`` images."""
         return Minibatch.of(self.images[:count], self.labels[:count], f"first {count} of: {self.source}")
 
+    def part(self, start: int, stop: int) -> Minibatch:
+        """The images from ``start`` up to ``stop``, counted from 0."""
+        images, labels = self.images[start:stop], self.labels[start:stop]
+        return Minibatch.of(images, labels, f"images {start} to {stop - 1} of: {self.source}")
+
 
 def load_minibatch(
     folder: Path | str | None,

@@ -2,84 +2,187 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property, partial
 from hashlib import sha256
+from itertools import islice
 
 import torch
 from torch import nn
 
-from loopwright.legality.capacity import ProxyCheck
-from loopwright.legality.proxies.fisher import Fisher
+from loopwright.legality.capacity import require_comparable
+from loopwright.legality.proxies.fisher import TITLE
+from loopwright.legality.sequential import CHECK, EXACT, Evidence, Protocol, SequentialTest
 from loopwright.legality.structure import StructureCheck
 from loopwright.legality.verdict import Verdict
-from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.dataflow import dataflow
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
 from loopwright.search.reuse import Reuse
-from loopwright.search.space import Choice
+from loopwright.search.scoring import (
+    BFLOAT16,
+    CALIBRATION,
+    FLOAT32,
+    ORIGINAL,
+    Choices,
+    Scorer,
+    calibration,
+    fast_arithmetic,
+    judged,
+)
+from loopwright.search.space import SearchSpace
+from loopwright.search.workers import Workers
 from loopwright.store import Store, VerdictKey
+from loopwright.targets.cpu import usable_processors
 
-
-class CandidateModules:
-    """Candidates as PyTorch modules that share one copy of the network and one module for each layer and operator, so
-    that building a candidate costs next to nothing. The module of a candidate is good until the next is built."""
-
-    def __init__(self, network: Network):
-        self._module = copy.deepcopy(network.module)
-        self._convolutions = {layer.name: self._module.get_submodule(layer.name) for layer in network.transformable}
-        self._operators: dict[tuple[str, str], OperatorModule] = {}
-
-    def build(self, choices: Mapping[str, Choice]) -> nn.Module:
-        """The network with the layers of ``choices`` changed; all others are the original's."""
-        for layer, convolution in self._convolutions.items():
-            choice = choices.get(layer)
-            _set(self._module, layer, convolution if choice is None else self._operator(layer, choice))
-        return self._module
-
-    def _operator(self, layer: str, choice: Choice) -> OperatorModule:
-        key = (layer, choice.key)
-        if key not in self._operators:
-            convolution = self._convolutions[layer]
-            assert isinstance(convolution, nn.Conv2d)
-            self._operators[key] = OperatorModule.from_conv(choice.form, convolution)
-        return self._operators[key]
+PANEL_DRAWS = 100
+"""Configurations drawn at most for each member of a panel."""
+WORTHWHILE = 64
+"""Configurations from which on a panel is worth its time."""
 
 
 class Judge:
-    """Gives verdicts on candidates of a network, out of the store where they are known; ``reuse`` counts how often."""
+    """Gives verdicts on candidates of a network, out of the store where they are known; ``reuse`` counts how often. A
+    context manager that ends its processes.
 
-    def __init__(self, network: Network, minibatch: Minibatch, store: Store):
-        self._modules = CandidateModules(network)
+    As it is made here, it scores every candidate on all images, on ``device`` (by default the network's own).
+    """
+
+    def __init__(self, network: Network, minibatch: Minibatch, store: Store, device: str | None = None):
         self._structure = StructureCheck.of(dataflow(network))
         self._store = store
         self._minibatch = minibatch
         self.reuse = Reuse()
         self._network = fingerprint(network.module)
-        layers = tuple(layer.name for layer in network.layers if isinstance(_module(network, layer.name), nn.Conv2d))
-        self.fisher = ProxyCheck.of(network.module, Fisher(layers), minibatch)
+        self._workers = Workers(Scorer(network, minibatch, device), 1)
+        self._protocol, self._panel = EXACT, tuple[Choices, ...]()
+
+    @classmethod
+    def for_search(
+        cls,
+        network: Network,
+        space: SearchSpace,
+        minibatch: Minibatch,
+        store: Store,
+        *,
+        configurations: int,
+        seed: int = 0,
+        device: str = "cpu",
+        workers: int | None = None,
+    ) -> Judge:
+        """A judge of so many candidates of ``space``. On a processor it takes ``workers`` processes (one for each
+        processor that may be used) and no more images than a decision needs (`loopwright.legality.sequential`); the
+        panel is drawn with ``seed``."""
+        if device != "cpu":
+            return cls(network, minibatch, store, device)
+        judge = cls(network, minibatch, store)
+        judge._workers.count = workers or usable_processors()
+        if configurations >= WORTHWHILE:
+            judge._protocol = Protocol.of(len(minibatch), seed, fast_arithmetic())
+            judge._panel = tuple(judge._drawn_panel(space))
+        return judge
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.close()
 
     @property
     def original_score(self) -> float:
-        """The Fisher Potential of the original network."""
-        return self.fisher.original
+        """The Fisher Potential of the original network; `ArgumentError` where no candidate can be held against it."""
+        return self._test.original.exact
 
-    def structure(self, choices: Mapping[str, Choice]) -> Verdict:
+    def structure(self, choices: Choices) -> Verdict:
         """Whether the receptive field is kept."""
         return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
 
-    def capacity(self, choices: Mapping[str, Choice]) -> Verdict:
+    def capacity(self, choices: Choices) -> Verdict:
         """Whether the Fisher Potential is not below the original's; asked of each combination of operators once."""
-        key = VerdictKey(self._network, _identity(choices), "fisher", self._minibatch.fingerprint)
-        known = self._store.verdict(key)
-        if known is not None:
-            self.reuse.found += 1
-            return known
-        self.reuse.made += 1
-        verdict = self.fisher.judge(self._modules.build(choices))
-        self._store.record_verdict(key, verdict)
+        [verdict] = self.capacities([choices])
         return verdict
+
+    def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
+        """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
+        work = partial(judged, test=self._test)
+        yield from self._verdicts(candidates, CHECK, self._protocol_text, work, self.reuse)
+
+    def exact(self, choices: Choices) -> Verdict:
+        """Whether the Fisher Potential on all images at once is not below the original's."""
+        [verdict] = self.exacts([choices])
+        return verdict
+
+    def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
+        """The same for many candidates, in order."""
+        test = SequentialTest.on_all_images(len(self._minibatch), self.original_score)
+        yield from self._verdicts(candidates, CHECK, str(EXACT), partial(judged, test=test))
+
+    @cached_property
+    def _test(self) -> SequentialTest:
+        try:
+            original, *panel = self._calibration()
+        except RuntimeError:
+            if self._protocol.arithmetic != BFLOAT16:
+                raise
+            self._protocol = replace(self._protocol, arithmetic=FLOAT32)  # the network insists on float32 somewhere
+            original, *panel = self._calibration()
+        require_comparable(TITLE, original.exact)
+        return SequentialTest.calibrated(self._protocol, len(self._minibatch), original, panel)
+
+    def _calibration(self) -> list[Evidence]:
+        """That of the original and of the panel."""
+        work = partial(calibration, protocol=self._protocol)
+        scored = self._verdicts([ORIGINAL, *self._panel], CALIBRATION, self._protocol.scored, work)
+        return [Evidence.from_scores(self._protocol, verdict.scores) for verdict in scored]
+
+    def _drawn_panel(self, space: SearchSpace) -> Iterator[Choices]:
+        """Configurations that are legal by structure; the same for the same seed, whatever else is judged."""
+        rng, size = random.Random(f"panel {self._protocol.seed}"), self._protocol.panel
+        drawn = (space.chosen(space.draw(rng)) for _ in range(PANEL_DRAWS * size))
+        return islice((choices for choices in drawn if self.structure(choices).legal), size)
+
+    @property
+    def _protocol_text(self) -> str:
+        """How verdicts come about: the protocol, and who is on the panel."""
+        panel = sha256("\n".join(map(_identity, self._panel)).encode()).hexdigest()[:12]
+        return f"{self._test.protocol}: {panel}" if self._test.protocol.stages else str(EXACT)
+
+    def _verdicts(
+        self,
+        candidates: Iterable[Choices],
+        check: str,
+        protocol: str,
+        work: Callable[[Scorer, Choices], Verdict],
+        reuse: Reuse | None = None,
+    ) -> Iterator[Verdict]:
+        """In the order of the candidates; what the store does not have is worked out and recorded."""
+        counts = Reuse() if reuse is None else reuse
+        keys: list[VerdictKey] = []
+        known: dict[int, Verdict] = {}
+
+        def unknown() -> Iterator[Choices]:
+            for number, choices in enumerate(candidates):
+                keys.append(VerdictKey(self._network, _identity(choices), check, self._minibatch.fingerprint, protocol))
+                found = self._store.verdict(keys[number])
+                if found is None:
+                    counts.made += 1
+                    yield choices
+                else:
+                    counts.found += 1
+                    known[number] = found
+
+        number = 0
+        for verdict in self._workers.map(work, unknown()):
+            while number in known:
+                yield known.pop(number)
+                number += 1
+            self._store.record_verdict(keys[number], verdict)
+            yield verdict
+            number += 1
+        for left in sorted(known):
+            yield known[left]
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -91,15 +194,6 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _identity(choices: Mapping[str, Choice]) -> str:
+def _identity(choices: Choices) -> str:
     """Equal for candidates that compute the same, whatever their sequences."""
     return "; ".join(f"{layer}: {choice.key}" for layer, choice in sorted(choices.items())) or "identity"
-
-
-def _module(network: Network, name: str) -> nn.Module | None:
-    return dict(network.module.named_modules()).get(name)
-
-
-def _set(module: nn.Module, path: str, child: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(module.get_submodule(parent), name, child)

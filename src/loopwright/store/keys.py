@@ -32,13 +32,15 @@ class VerdictKey:
     """Everything that could change a verdict.
 
     ``network`` is the hash of the network with its initial weights, ``candidate`` the text of one choice for every
-    layer, ``minibatch`` the fingerprint of the images that were looked at (empty for a check that needs none).
+    layer, ``minibatch`` the fingerprint of the images that were looked at (empty for a check that needs none),
+    ``protocol`` the text of how (empty for a check that has one way only).
     """
 
     network: str
     candidate: str
     check: str
     minibatch: str = ""
+    protocol: str = ""
 
     @property
     def digest(self) -> str:

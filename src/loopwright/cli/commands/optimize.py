@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import Data, Images, InputShape, Model, Seed, StoreAddress, input_shape
+from loopwright.cli.options import Data, Device, Images, InputShape, Model, Seed, StoreAddress, input_shape
 from loopwright.report.folder import require_free
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ def command(
     target: Annotated[str, typer.Option(help="The hardware to be fast on.")] = "cpu",
     data: Data = None,
     configurations: Annotated[int, typer.Option(min=1, help="How many configurations of the network to draw.")] = 1000,
-    images: Images = 16,
+    images: Images = 128,
     seed: Seed = 0,
+    device: Device = "cpu",
     store: StoreAddress = None,
     shape: InputShape = None,
 ) -> None:
@@ -50,6 +51,7 @@ def command(
             configurations=configurations,
             images=images,
             seed=seed,
+            device=device,
             store=store,
             progress=progress,
             command=context.obj,

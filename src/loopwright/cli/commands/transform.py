@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import MODEL_HELP, Data, Images, InputShape, Seed, input_shape
+from loopwright.cli.options import MODEL_HELP, Data, Device, Images, InputShape, Seed, input_shape
 from loopwright.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def command(
     data: Data = None,
     images: Images = 32,
     seed: Seed = 0,
+    device: Device = "cpu",
     shape: InputShape = None,
 ) -> None:
     """Show what a sequence makes of a loop nest.
@@ -50,12 +51,14 @@ def command(
     from loopwright.cli.judging import Judge
     from loopwright.transformations import TransformationSequence
 
-    sequence, judge = TransformationSequence.parse(text), Judge(strict, data, images, seed)
+    sequence, judge = TransformationSequence.parse(text), Judge(strict, data, images, seed, device)
     if operator is not None:
         _transform_operator(operator, sequence, judge)
     else:
         from loopwright.cli.networks import traced
+        from loopwright.models.devices import require_device
 
+        require_device(device)
         _transform_layer(traced(model, wanted_shape, seed), str(layer), sequence, judge)
 
 

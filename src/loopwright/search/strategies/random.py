@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from loopwright.legality.verdict import Verdict
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel, kind_of_reason
 from loopwright.search.space import Choice, SearchSpace
 
-Check = Callable[[Mapping[str, Choice]], Verdict]
+Choices = Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
@@ -36,29 +37,38 @@ class Judged:
 
 def search(
     space: SearchSpace,
-    structure: Check,
-    capacity: Check,
+    structure: Callable[[Choices], Verdict],
+    capacities: Callable[[Iterable[Choices]], Iterator[Verdict]],
     rng: random.Random,
     configurations: int,
     funnel: Funnel,
     advance: Callable[[], None],
 ) -> list[Judged]:
-    """Draws and judges ``configurations`` configurations, in order; cheap checks come first."""
-    judged = []
-    for _ in range(configurations):
-        judged.append(_judge(space, structure, capacity, space.draw(rng), funnel))
+    """Draws and judges ``configurations`` configurations; all of them, in order. What ``structure`` lets through goes
+    to ``capacities``, which may draw some of it ahead of its verdicts."""
+    judged: list[Judged] = []
+    pending: deque[int] = deque()
+
+    def legal_by_structure() -> Iterator[Choices]:
+        for number in range(configurations):
+            candidate = space.draw(rng)
+            choices = space.chosen(candidate)
+            funnel.passed("drawn")
+            funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
+            verdict = structure(choices)
+            if funnel.judged("legal by structure", verdict):
+                judged.append(Judged(candidate, "legal by structure"))
+                pending.append(number)
+                yield choices
+            else:
+                judged.append(Judged(candidate, "valid", kind_of_reason(verdict), verdict.scores))
+                advance()
+
+    for verdict in capacities(legal_by_structure()):
+        number = pending.popleft()
+        if funnel.judged("legal by Fisher", verdict):
+            judged[number] = replace(judged[number], reached="legal by Fisher", scores=verdict.scores)
+        else:
+            judged[number] = replace(judged[number], reason=kind_of_reason(verdict), scores=verdict.scores)
         advance()
     return judged
-
-
-def _judge(space: SearchSpace, structure: Check, capacity: Check, candidate: Candidate, funnel: Funnel) -> Judged:
-    funnel.passed("drawn")
-    choices = space.chosen(candidate)
-    funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
-    reached = "valid"
-    for stage, check in (("legal by structure", structure), ("legal by Fisher", capacity)):
-        verdict = check(choices)
-        if not funnel.judged(stage, verdict):
-            return Judged(candidate, reached, kind_of_reason(verdict), verdict.scores)
-        reached = stage
-    return Judged(candidate, reached, scores=verdict.scores)

@@ -1,0 +1,118 @@
+"""Fisher Potential of candidates of one network; all that a worker needs in order to judge them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import nn
+
+from loopwright.legality.capacity import require_convolution
+from loopwright.legality.proxies.fisher import Fisher
+from loopwright.legality.sequential import CHECK, Evidence, Protocol, SequentialTest
+from loopwright.legality.verdict import Verdict
+from loopwright.lowering.torch_module import OperatorModule
+from loopwright.models.images import Minibatch
+from loopwright.models.network import Network
+from loopwright.search.space import Choice
+from loopwright.targets.cpu import CPU_INFO, processor_flags
+
+Choices = Mapping[str, Choice]
+ORIGINAL: Choices = {}
+CALIBRATION = f"{CHECK} calibration"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+
+
+class CandidateModules:
+    """Candidates as PyTorch modules that share one copy of the network and one module for each layer and operator, so
+    that building a candidate costs next to nothing. The module of a candidate is good until the next is built.
+
+    The copy is on ``device`` and computes in ``dtype`` (by default, where and in what the network does)."""
+
+    def __init__(self, network: Network, device: str | None = None, dtype: torch.dtype | None = None):
+        self._module = copy.deepcopy(network.module).to(device=device, dtype=dtype)
+        self._convolutions = {layer.name: self._module.get_submodule(layer.name) for layer in network.transformable}
+        self._operators: dict[tuple[str, str], OperatorModule] = {}
+
+    def build(self, choices: Choices) -> nn.Module:
+        """The network with the layers of ``choices`` changed; all others are the original's."""
+        for layer, convolution in self._convolutions.items():
+            choice = choices.get(layer)
+            _set(self._module, layer, convolution if choice is None else self._operator(layer, choice))
+        return self._module
+
+    def _operator(self, layer: str, choice: Choice) -> OperatorModule:
+        key = (layer, choice.key)
+        if key not in self._operators:
+            convolution = self._convolutions[layer]
+            assert isinstance(convolution, nn.Conv2d)
+            self._operators[key] = OperatorModule.from_conv(choice.form, convolution)
+        return self._operators[key]
+
+
+class Scorer:
+    """Scores candidates of ``network`` on ``minibatch`` on ``device``: on all images in float32, on parts of them in
+    the arithmetic that is asked for. The network itself is never touched.
+
+    Raises `ArgumentError` if there is no convolution that candidates could change.
+    """
+
+    def __init__(self, network: Network, minibatch: Minibatch, device: str | None = None):
+        require_convolution(network.module)
+        convolutions = {name for name, module in network.module.named_modules() if isinstance(module, nn.Conv2d)}
+        self._fisher = Fisher(tuple(layer.name for layer in network.layers if layer.name in convolutions))
+        self._network, self._minibatch, self._device = network, minibatch, device
+        self._modules: dict[str, CandidateModules] = {}
+        self._parts: dict[tuple[int, int], Minibatch] = {}
+
+    @property
+    def images(self) -> int:
+        """Those of the minibatch."""
+        return len(self._minibatch)
+
+    def exact(self, choices: Choices) -> float:
+        """The score on all images."""
+        return self._fisher.score(self._module(choices, FLOAT32), self._minibatch)
+
+    def part(self, choices: Choices, arithmetic: str, start: int, stop: int) -> float:
+        """The score on the images from ``start`` up to ``stop``."""
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = self._minibatch.part(start, stop)
+        return self._fisher.score(self._module(choices, arithmetic), self._parts[start, stop])
+
+    def _module(self, choices: Choices, arithmetic: str) -> nn.Module:
+        if arithmetic not in self._modules:
+            dtype = torch.bfloat16 if arithmetic == BFLOAT16 else None
+            self._modules[arithmetic] = CandidateModules(self._network, self._device, dtype)
+        return self._modules[arithmetic].build(choices)
+
+
+def calibration(scorer: Scorer, choices: Choices, *, protocol: Protocol) -> Verdict:
+    """All scores that the protocol asks for of the original and the panel; nothing is judged."""
+    found = Evidence.of(protocol, scorer.exact(choices), partial(scorer.part, choices, protocol.arithmetic))
+    return Verdict(True, CALIBRATION, "scored on all images and on each part", scores=found.scores(protocol))
+
+
+def judged(scorer: Scorer, choices: Choices, *, test: SequentialTest) -> Verdict:
+    """The test's verdict; a piece of work for any process that has the scorer."""
+
+    def score(start: int, stop: int) -> float:
+        if stop - start == scorer.images:
+            return scorer.exact(choices)
+        return scorer.part(choices, test.protocol.arithmetic, start, stop)
+
+    return test.judge(score)
+
+
+def fast_arithmetic() -> str:
+    """What parts of the minibatch are scored in: bfloat16 where the processor has units that multiply matrices of it
+    (AMX: a score takes about half the time), float32 elsewhere."""
+    flags = processor_flags(CPU_INFO.read_text()) if CPU_INFO.exists() else frozenset()
+    return BFLOAT16 if "amx_bf16" in flags else FLOAT32
+
+
+def _set(module: nn.Module, path: str, child: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, child)
