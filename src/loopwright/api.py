@@ -13,6 +13,7 @@ from torch import nn
 
 from loopwright import __version__, targets
 from loopwright.errors import ArgumentError, LoopwrightError
+from loopwright.legality.calibration import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
 from loopwright.models.images import load_minibatch
@@ -25,7 +26,7 @@ from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, new_folder, save
 from loopwright.search.progress import Progress, SilentProgress
-from loopwright.search.run import Outcome, Settings, run_search
+from loopwright.search.run import CapacityCheck, Outcome, Settings, run_search
 from loopwright.search.stages import Stages
 from loopwright.store import Store, default_path
 from loopwright.targets.processors import require_runnable
@@ -55,6 +56,9 @@ def optimize(
     images: int = 128,
     seed: int = 0,
     device: str = "cpu",
+    legality: str = "calibrated",
+    tolerance: float = 1.0,
+    calibration: Path | str | None = None,
     store: Path | str | None = None,
     progress: Progress | None = None,
     command: str = "loopwright.optimize",
@@ -65,8 +69,10 @@ def optimize(
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
     ``configurations`` are drawn with ``seed``. ``device`` is where PyTorch scores them: ``cpu``, ``cuda``, ``cuda:1``;
-    a GPU scores every one on all images. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
-    (without it, a file in the user's cache folder).
+    a GPU scores every one on all images. ``legality`` says what may be lost: ``calibrated`` holds the accuracy that is
+    predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
+    table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``store``
+    keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's cache folder).
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """
@@ -87,7 +93,8 @@ def optimize(
         with stages.stage("Trace"):
             network = _traced(source)
             stages.progress.traced(network)
-        settings = Settings(configurations, seed, device=device)
+        table = shipped() if calibration is None else Table.read(Path(calibration))
+        settings = Settings(configurations, seed, device=device, capacity=CapacityCheck(legality, tolerance, table))
         outcome = run_search(network, minibatch, hardware, opened, settings, stages)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)

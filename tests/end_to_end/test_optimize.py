@@ -58,7 +58,7 @@ def test_the_command_delivers_a_folder_that_loads(
     assert loaded(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     counts = {stage.name: stage.count for stage in summary.funnel}
     assert counts["drawn"] == counts["valid"] == 12
-    assert counts["legal by Fisher"] <= counts["legal by structure"] <= 12
+    assert counts["legal by capacity"] <= counts["legal by structure"] <= 12
     assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
     assert capsys.readouterr().out.splitlines()[-1] == speedup_line(summary)
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
@@ -72,7 +72,7 @@ def test_the_command_delivers_a_folder_that_loads(
         others = summary.original.macs - sum(layer.macs_before for layer in summary.layers)
         assert candidate.macs == others + sum(operator.macs for operator in operators)
         assert candidate.scores["fisher"] >= candidate.scores["fisher_original"] * 0.999
-    assert sum(candidate.accepted for candidate in summary.candidates) == counts["legal by Fisher"]
+    assert sum(candidate.accepted for candidate in summary.candidates) == counts["legal by capacity"]
 
 
 def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: Path) -> None:

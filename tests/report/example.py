@@ -113,7 +113,7 @@ def _candidates(
         if number > ACCEPTED:
             score = ORIGINAL_SCORE * draw.uniform(0.4, 0.99)
         scored = {"fisher": score, "fisher_original": ORIGINAL_SCORE, "images": 32.0}
-        reached, reason = "timed" if timed else "legal by Fisher", ""
+        reached, reason = "timed" if timed else "legal by capacity", ""
         if number > LEGAL:
             scored, reached, reason = {}, "valid", "receptive field"
         elif number > ACCEPTED:
@@ -166,7 +166,7 @@ def _funnel() -> tuple[FunnelStage, ...]:
         FunnelStage("drawn", 1000),
         FunnelStage("valid", 1000),
         FunnelStage("legal by structure", 687, structure),
-        FunnelStage("legal by Fisher", 90, fisher),
+        FunnelStage("legal by capacity", 90, fisher),
         FunnelStage("timed", 16),
         FunnelStage("chosen", 1),
     )

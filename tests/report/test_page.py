@@ -28,7 +28,7 @@ def test_the_page_says_what_was_found(folder: Path):
         "resnet34 runs 2.82× faster on cpu",
         "5.25 ms instead of 14.8 ms",
         "2.88× fewer",
-        "legal by Fisher",
+        "legal by capacity",
     ):
         assert expected in text
     for layer in example_run().layers:

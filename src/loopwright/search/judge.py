@@ -12,6 +12,8 @@ from itertools import islice
 import torch
 from torch import nn
 
+from loopwright.legality.calibration import CalibratedCheck
+from loopwright.legality.calibration.check import CHECK as CALIBRATED
 from loopwright.legality.capacity import require_comparable
 from loopwright.legality.proxies.fisher import TITLE
 from loopwright.legality.sequential import CHECK, EXACT, Evidence, Protocol, SequentialTest
@@ -31,6 +33,7 @@ from loopwright.search.scoring import (
     calibration,
     fast_arithmetic,
     judged,
+    predicted,
 )
 from loopwright.search.space import SearchSpace
 from loopwright.search.workers import Workers
@@ -58,6 +61,7 @@ class Judge:
         self._network = fingerprint(network.module)
         self._workers = Workers(Scorer(network, minibatch, device), 1)
         self._protocol, self._panel = EXACT, tuple[Choices, ...]()
+        self._calibrated: CalibratedCheck | None = None
 
     @classmethod
     def for_search(
@@ -71,15 +75,17 @@ class Judge:
         seed: int = 0,
         device: str = "cpu",
         workers: int | None = None,
+        calibrated: CalibratedCheck | None = None,
     ) -> Judge:
         """A judge of so many candidates of ``space``. On a processor it takes ``workers`` processes (one for each
         processor that may be used) and no more images than a decision needs (`loopwright.legality.sequential`); the
-        panel is drawn with ``seed``."""
+        panel is drawn with ``seed``. With ``calibrated``, that check takes the place of Fisher Potential."""
+        judge = cls(network, minibatch, store, None if device == "cpu" else device)
+        judge._calibrated = calibrated
         if device != "cpu":
-            return cls(network, minibatch, store, device)
-        judge = cls(network, minibatch, store)
+            return judge
         judge._workers.count = workers or usable_processors()
-        if configurations >= WORTHWHILE:
+        if calibrated is None and configurations >= WORTHWHILE:
             judge._protocol = Protocol.of(len(minibatch), seed, fast_arithmetic())
             judge._panel = tuple(judge._drawn_panel(space))
         return judge
@@ -93,6 +99,8 @@ class Judge:
     @property
     def original_score(self) -> float:
         """The Fisher Potential of the original network; `ArgumentError` where no candidate can be held against it."""
+        if self._calibrated is not None:
+            return self._calibrated.original["fisher"]
         return self._test.original.exact
 
     def structure(self, choices: Choices) -> Verdict:
@@ -100,22 +108,32 @@ class Judge:
         return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
 
     def capacity(self, choices: Choices) -> Verdict:
-        """Whether the Fisher Potential is not below the original's; asked of each combination of operators once."""
+        """Whether the Fisher Potential is not below the original's, or the predicted drop in accuracy is within the
+        tolerance; asked of each combination of operators once."""
         [verdict] = self.capacities([choices])
         return verdict
 
     def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
+        if self._calibrated is not None:
+            check = self._calibrated
+            yield from self._verdicts(
+                candidates, CALIBRATED, check.protocol, partial(predicted, check=check), self.reuse
+            )
+            return
         work = partial(judged, test=self._test)
         yield from self._verdicts(candidates, CHECK, self._protocol_text, work, self.reuse)
 
     def exact(self, choices: Choices) -> Verdict:
-        """Whether the Fisher Potential on all images at once is not below the original's."""
+        """The same verdict without an estimate: by the Fisher Potential on all images at once."""
         [verdict] = self.exacts([choices])
         return verdict
 
     def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order."""
+        if self._calibrated is not None:
+            yield from self.capacities(candidates)
+            return
         test = SequentialTest.on_all_images(len(self._minibatch), self.original_score)
         yield from self._verdicts(candidates, CHECK, str(EXACT), partial(judged, test=test))
 

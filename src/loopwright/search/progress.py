@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 STAGES = ("Trace", "Transform", "Judge", "Time", "Deliver")
 """The stages of `optimize`, in order."""
 
-FUNNEL = ("drawn", "valid", "legal by structure", "legal by Fisher", "timed", "chosen")
+FUNNEL = ("drawn", "valid", "legal by structure", "legal by capacity", "timed", "chosen")
 """The counts of candidates that are left after each check, in order."""
 
 

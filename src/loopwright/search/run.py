@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,6 +12,9 @@ from functools import partial
 import numpy as np
 from torch import nn
 
+from loopwright.legality.calibration import CalibratedCheck, Table, shipped
+from loopwright.legality.calibration.check import CHECK as CALIBRATED
+from loopwright.legality.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed
@@ -18,6 +22,7 @@ from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
+from loopwright.registry import unknown
 from loopwright.search.candidate import Candidate
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
@@ -33,19 +38,43 @@ from loopwright.targets.target import Target
 
 NETWORK_ROUNDS = 31
 
+CAPACITY_CHECKS = (CALIBRATED, FISHER)
 FINALISTS = 3
 """How many of the timed candidates are compiled as networks; the fastest in one interleaved run is chosen."""
 
 
 @dataclass(frozen=True)
+class CapacityCheck:
+    """``calibrated``, with the ``tolerance`` in points of accuracy, learnt from the networks of ``table``; or the
+    paper's ``fisher``."""
+
+    name: str = CALIBRATED
+    tolerance: float = 1.0
+    table: Table = field(default_factory=shipped)
+
+    def of(self, network: Network, minibatch: Minibatch, device: str) -> CalibratedCheck | None:
+        """The calibrated check, if it is that. Raises `ArgumentError` for an unknown name and what `CalibratedCheck.of`
+        raises."""
+        if self.name not in CAPACITY_CHECKS:
+            raise unknown("legality check", self.name, CAPACITY_CHECKS)
+        if self.name == FISHER:
+            return None
+        module = network.module if device == "cpu" else copy.deepcopy(network.module).to(device)
+        return CalibratedCheck.of(module, minibatch, self.table, self.tolerance)
+
+
+@dataclass(frozen=True)
 class Settings:
     """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
-    model expects to be fastest) the operators are timed; ``device``: where images are scored."""
+    model expects to be fastest) the operators are timed; ``device``: where images are scored, for the check
+    ``capacity``.
+    """
 
     configurations: int = 1000
     seed: int = 0
     shortlist: int = 16
     device: str = "cpu"
+    capacity: CapacityCheck = field(default_factory=CapacityCheck)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -98,6 +127,7 @@ def run_search(
                 Judge.for_search(
                     network, space, minibatch, store,
                     configurations=settings.configurations, seed=settings.seed, device=settings.device,
+                    calibrated=settings.capacity.of(network, minibatch, settings.device),
                 )
             )  # fmt: skip
             judged = search(

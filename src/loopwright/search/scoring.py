@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from loopwright.legality.calibration import CalibratedCheck
 from loopwright.legality.capacity import require_convolution
 from loopwright.legality.proxies.fisher import Fisher
 from loopwright.legality.sequential import CHECK, Evidence, Protocol, SequentialTest
@@ -74,19 +75,20 @@ class Scorer:
 
     def exact(self, choices: Choices) -> float:
         """The score on all images."""
-        return self._fisher.score(self._module(choices, FLOAT32), self._minibatch)
+        return self._fisher.score(self.module(choices), self._minibatch)
+
+    def module(self, choices: Choices, arithmetic: str = FLOAT32) -> nn.Module:
+        """The candidate, good until the next one is asked for."""
+        if arithmetic not in self._modules:
+            dtype = torch.bfloat16 if arithmetic == BFLOAT16 else None
+            self._modules[arithmetic] = CandidateModules(self._network, self._device, dtype)
+        return self._modules[arithmetic].build(choices)
 
     def part(self, choices: Choices, arithmetic: str, start: int, stop: int) -> float:
         """The score on the images from ``start`` up to ``stop``."""
         if (start, stop) not in self._parts:
             self._parts[start, stop] = self._minibatch.part(start, stop)
-        return self._fisher.score(self._module(choices, arithmetic), self._parts[start, stop])
-
-    def _module(self, choices: Choices, arithmetic: str) -> nn.Module:
-        if arithmetic not in self._modules:
-            dtype = torch.bfloat16 if arithmetic == BFLOAT16 else None
-            self._modules[arithmetic] = CandidateModules(self._network, self._device, dtype)
-        return self._modules[arithmetic].build(choices)
+        return self._fisher.score(self.module(choices, arithmetic), self._parts[start, stop])
 
 
 def calibration(scorer: Scorer, choices: Choices, *, protocol: Protocol) -> Verdict:
@@ -104,6 +106,11 @@ def judged(scorer: Scorer, choices: Choices, *, test: SequentialTest) -> Verdict
         return scorer.part(choices, test.protocol.arithmetic, start, stop)
 
     return test.judge(score)
+
+
+def predicted(scorer: Scorer, choices: Choices, *, check: CalibratedCheck) -> Verdict:
+    """The calibrated check's verdict; a piece of work like `judged`."""
+    return check.judge(scorer.module(choices))
 
 
 def fast_arithmetic() -> str:

@@ -20,6 +20,9 @@ from loopwright.search.candidate import Candidate
 from loopwright.transformations import Step, TransformationSequence, registered
 from loopwright.transformations.recipes import applicable
 
+MOST_CAUTIOUS = 0.7
+"""Configurations may be held to operators that keep up to this share of the work."""
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -165,13 +168,21 @@ class SearchSpace:
         return cls({layer: text for text, layers in workloads.items() for layer in layers}, found, total)
 
     def draw(self, rng: random.Random) -> Candidate:
-        """A random configuration: a random share of the layers gets a random operator of its workload each."""
-        share = rng.uniform(0.5, 1.0)
-        picked = {
-            layer: rng.choice(self.choices[workload]).sequence if rng.random() < share else TransformationSequence()
-            for layer, workload in self.layers.items()
-        }
+        """A random configuration, bold or cautious: a random share of the layers changes, to operators that keep at
+        least a random share of the work; in half of the configurations layers of one workload take the same."""
+        changed, least, alike = rng.uniform(0.1, 1.0), rng.uniform(0.0, MOST_CAUTIOUS), rng.random() < 0.5
+        allowed = {workload: self._with_work(workload, least) for workload in self.choices}
+        shared = {workload: rng.choice(found).sequence for workload, found in allowed.items()}
+        picked = {}
+        for layer, workload in self.layers.items():
+            if rng.random() < changed:
+                picked[layer] = shared[workload] if alike else rng.choice(allowed[workload]).sequence
         return Candidate.of(picked)
+
+    def _with_work(self, workload: str, share: float) -> list[Choice]:
+        """The operators of a workload that keep so much of its multiply-accumulates."""
+        original, *others = self.choices[workload]
+        return [original, *(choice for choice in others if choice.form.macs >= share * original.form.macs)]
 
     def chosen(self, candidate: Candidate) -> dict[str, Choice]:
         """What a candidate of this space makes of every layer that it changes."""

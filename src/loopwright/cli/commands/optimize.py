@@ -26,12 +26,23 @@ def command(
     images: Images = 128,
     seed: Seed = 0,
     device: Device = "cpu",
+    legality: Annotated[
+        str,
+        typer.Option(help="What candidates are held to: calibrated (the predicted accuracy) or fisher (the paper's)."),
+    ] = "calibrated",
+    tolerance: Annotated[
+        float, typer.Option(help="Points of accuracy that the calibrated check lets a network lose.")
+    ] = 1.0,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of trained networks to learn from instead of the packaged one."),
+    ] = None,
     store: StoreAddress = None,
     shape: InputShape = None,
 ) -> None:
     """Make a network faster on a target.
 
-    Random configurations of the network are drawn, judged by structure and Fisher Potential and timed; the fastest
+    Random configurations of the network are drawn, judged by structure and predicted accuracy and timed; the fastest
     legal one is compared with the original and delivered with a report.
     """
     require_free(out)
@@ -52,6 +63,9 @@ def command(
             images=images,
             seed=seed,
             device=device,
+            legality=legality,
+            tolerance=tolerance,
+            calibration=calibration,
             store=store,
             progress=progress,
             command=context.obj,

@@ -1,4 +1,5 @@
 """The calibrated check: proxies at initialisation predict a drop in accuracy, as learnt from trained networks."""
+
 from __future__ import annotations
 
 from loopwright.legality.calibration.check import CalibratedCheck

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from math import isfinite, nan
 
 from torch import nn
@@ -13,6 +14,7 @@ from loopwright.legality.calibration.features import FEATURES
 from loopwright.legality.calibration.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
 from loopwright.legality.calibration.table import Table
 from loopwright.legality.proxies import Proxy, named
+from loopwright.legality.proxies._joint import JOINT, joint_scores
 from loopwright.legality.proxies._passes import require_usable
 from loopwright.legality.proxies.fisher import Fisher, convolutions
 from loopwright.legality.verdict import Verdict
@@ -21,7 +23,7 @@ from loopwright.models.images import Minibatch
 CHECK = "calibrated"
 STAGES = (3, 4, len(FEATURES))
 """How many of `FEATURES` are known when a candidate is predicted, each time."""
-HOPELESS = 0.05
+HOPELESS = 0.2
 """A candidate that stays within the tolerance with less than this probability is not scored further."""
 
 
@@ -58,10 +60,15 @@ class CalibratedCheck:
         layers = convolutions(module)
         if not layers:
             raise ArgumentError("the network has no two-dimensional convolution that a candidate could change")
+        if len(minibatch) < table.images:
+            raise ArgumentError(
+                f"the calibrated check was calibrated on {table.images} images, and {len(minibatch)} are given; "
+                "give as many, or take the paper's check (--legality fisher)"
+            )
         minibatch = minibatch.first(table.images)
         require_usable(module, minibatch, "the calibrated check")
         proxies = {name: Fisher(layers) if name == "fisher" else named(name) for name in FEATURES}
-        original = {name: proxy.score(module, minibatch) for name, proxy in proxies.items()}
+        original = scores_of(module, minibatch, proxies)
         for name, score in original.items():
             if not isfinite(score) or score == 0:
                 raise ArgumentError(
@@ -71,13 +78,24 @@ class CalibratedCheck:
         predictors = tuple(DropPredictor.of(table, FEATURES[:known]) for known in STAGES)
         return cls(proxies, minibatch, original, predictors, tolerance, confidence)
 
+    @property
+    def protocol(self) -> str:
+        """All that a verdict depends on but network, candidate and images, as text."""
+        learnt = sha256()
+        for predictor in self.predictors:
+            for part in (predictor.process.inputs, predictor.process.weights, predictor.process.logs):
+                learnt.update(part.round(6).tobytes())
+        limits = f"at most {self.tolerance:g} points with probability {self.confidence:g}"
+        return f"{limits}, {len(self.minibatch)} images, predictor {learnt.hexdigest()[:12]}"
+
     def judge(self, module: nn.Module) -> Verdict:
         """Legal if ``module`` loses no more than the tolerance with the probability ``confidence`` at least. Scores
         hold what was asked of the proxies, and the prediction in points."""
         scores: dict[str, float] = {}
         for predictor in self.predictors:
-            for name in predictor.names[len(scores) :]:
-                scores[name] = self.proxies[name].score(module, self.minibatch)
+            asked = {name: self.proxies[name] for name in predictor.names[len(scores) :]}
+            scores |= scores_of(module, self.minibatch, asked)
+            for name in asked:
                 if not isfinite(scores[name]):
                     title = self.proxies[name].title
                     return self._verdict(False, f"{title[0].upper()}{title[1:]} is {scores[name]}", scores, None)
@@ -109,3 +127,12 @@ class CalibratedCheck:
         originals = {f"{name}_original": self.original[name] for name in scores}
         known = {**scores, **originals, **predicted, "images": len(self.minibatch)}
         return Verdict(legal, CHECK, reason, scores=known)
+
+
+def scores_of(module: nn.Module, minibatch: Minibatch, proxies: Mapping[str, Proxy]) -> dict[str, float]:
+    """The score by each of the proxies; those that read the same gradients share a pass."""
+    found: dict[str, float] = {}
+    fisher = proxies.get("fisher")
+    if isinstance(fisher, Fisher) and fisher.layers is not None and proxies.keys() >= set(JOINT):
+        found = joint_scores(module, fisher.layers, minibatch)
+    return {name: found[name] if name in found else own.score(module, minibatch) for name, own in proxies.items()}

@@ -80,24 +80,33 @@ def fisher_potential(module: nn.Module, layers: Iterable[str], minibatch: Miniba
     it was, and so is the random state. Raises `ArgumentError` if the network gives no class scores or there is no layer
     to score, `DataError` if an image or a label is unusable.
     """
+    return fisher_with_gradients(module, layers, minibatch, {})
+
+
+def fisher_with_gradients(
+    module: nn.Module, layers: Iterable[str], minibatch: Minibatch, leaves: Mapping[str, torch.Tensor]
+) -> FisherPotential:
+    """The same; ``leaves`` take the place of parameters and get the gradient of the loss."""
     names = tuple(layers)
     if not names:
         raise ArgumentError(f"the network has no two-dimensional convolution; {TITLE} is a sum over them")
-    scores, overwritten = _score(module, names, minibatch, copy=False)
+    scores, overwritten = _score(module, names, minibatch, leaves, copy=False)
     if overwritten:
-        scores, _ = _score(module, names, minibatch, copy=True)
+        for leaf in leaves.values():
+            leaf.grad = None
+        scores, _ = _score(module, names, minibatch, leaves, copy=True)
     return FisherPotential({name: values.double().cpu().numpy() for name, values in scores.items()})
 
 
 def _score(
-    module: nn.Module, names: tuple[str, ...], minibatch: Minibatch, copy: bool
+    module: nn.Module, names: tuple[str, ...], minibatch: Minibatch, leaves: Mapping[str, torch.Tensor], copy: bool
 ) -> tuple[dict[str, torch.Tensor], bool]:
     """Per-channel scores, and whether an output was overwritten in place before its gradient arrived (the scores are
     then wrong; ``copy`` keeps the outputs apart)."""
     taps = {name: _Tap(copy) for name in names}
     images, labels = tensors(module, minibatch, TITLE)
     with scoring(module), _hooked(module, taps):
-        loss = cross_entropy(run(module, constants(module), images), labels, TITLE)
+        loss = cross_entropy(run(module, {**constants(module), **leaves}, images), labels, TITLE)
         if loss.requires_grad:
             loss.backward()
     scores = {name: tap.score for name, tap in taps.items() if tap.score is not None}

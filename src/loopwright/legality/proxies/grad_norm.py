@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from loopwright.legality.proxies._base import Proxy
 from loopwright.legality.proxies._passes import layer_of, tensors, weight_gradients
@@ -23,7 +24,12 @@ class GradNorm(Proxy):
 
     def score(self, module: nn.Module, minibatch: Minibatch) -> float:
         images, labels = tensors(module, minibatch, self.title)
-        squares: dict[str, float] = defaultdict(float)
-        for name, gradient in weight_gradients(module, images, labels, self.title).items():
-            squares[layer_of(name)] += gradient.double().square().sum().item()
-        return float(sum(square**0.5 for square in squares.values()))
+        return grad_norm(weight_gradients(module, images, labels, self.title))
+
+
+def grad_norm(found: Mapping[str, Tensor]) -> float:
+    """The score by the gradients of the weights."""
+    squares: dict[str, float] = defaultdict(float)
+    for name, gradient in found.items():
+        squares[layer_of(name)] += gradient.double().square().sum().item()
+    return float(sum(square**0.5 for square in squares.values()))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from loopwright.legality.proxies._base import Proxy
 from loopwright.legality.proxies._passes import tensors, weight_gradients
@@ -24,5 +25,10 @@ class Snip(Proxy):
     def score(self, module: nn.Module, minibatch: Minibatch) -> float:
         images, labels = tensors(module, minibatch, self.title)
         found = weight_gradients(module, images, labels, self.title)
-        saliencies = [(module.get_parameter(name).detach() * gradient).abs() for name, gradient in found.items()]
-        return float(sum(saliency.double().sum().item() for saliency in saliencies))
+        return snip(module, found)
+
+
+def snip(module: nn.Module, found: Mapping[str, Tensor]) -> float:
+    """The score by the gradients of the weights."""
+    saliencies = [(module.get_parameter(name).detach() * gradient).abs() for name, gradient in found.items()]
+    return float(sum(saliency.double().sum().item() for saliency in saliencies))

@@ -66,8 +66,8 @@ def search(
 
     for verdict in capacities(legal_by_structure()):
         number = pending.popleft()
-        if funnel.judged("legal by Fisher", verdict):
-            judged[number] = replace(judged[number], reached="legal by Fisher", scores=verdict.scores)
+        if funnel.judged("legal by capacity", verdict):
+            judged[number] = replace(judged[number], reached="legal by capacity", scores=verdict.scores)
         else:
             judged[number] = replace(judged[number], reason=kind_of_reason(verdict), scores=verdict.scores)
         advance()
