@@ -4,15 +4,20 @@ the page is up to date."""
 from __future__ import annotations
 
 import csv
-from math import isnan
+from math import isnan, sqrt
 from pathlib import Path
 
+from loopwright.legality.calibration import CONFIDENCE, shipped
+from loopwright.legality.calibration.features import FEATURES
 from loopwright.legality.proxies import registered
 from loopwright.reproduction.fig3 import TOP_QUARTER
+from scripts.ground_truth.__main__ import ACCURACIES, SPECS
+from scripts.ground_truth.results import mean_accuracies, read_rows
+from scripts.ground_truth.specs import read_specs
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, TEXT, DATA = DOCS / "legality.md", Path(__file__).parent / "legality.md", DOCS / "data" / "fig3"
-AGREEMENT = DOCS / "data" / "legality" / "fisher_agreement.csv"
+AGREEMENT, CHECKS = (DOCS / "data" / "legality" / name for name in ("fisher_agreement.csv", "crossvalidation.csv"))
 
 Rows = list[dict[str, str]]
 
@@ -29,6 +34,7 @@ def page() -> str:
         "cells": summary[0]["cells"],
         "proxies": _table(["proxy", "follows"], [[f"`{name}`", own.paper] for name, own in registered().items()]),
         "agreement": agreement(),
+        **calibrated(),
         "correlations": correlations(summary),
         "rule": rule([row for row in rules if row["original"] == TOP_QUARTER]),
         "originals": originals([row for row in rules if row["original"] != TOP_QUARTER]),
@@ -37,6 +43,40 @@ def page() -> str:
     for name, part in parts.items():
         text = text.replace(f"{{{name}}}", part)
     return text
+
+
+def calibrated() -> dict[str, str]:
+    """Figures of the packaged calibration, and how it compares."""
+    table, rows = shipped(), read_rows(ACCURACIES)
+    specs, means = read_specs(SPECS), mean_accuracies(rows)
+    illegal = [means[specs[0].id] - means[spec.id] for spec in specs if spec.structure and spec.id in means]
+    return {
+        "images": str(table.images),
+        "names": ", ".join(f"`{name}`" for name in FEATURES),
+        "confidence": f"{CONFIDENCE:g}",
+        "networks": str(len(table.networks)),
+        "deviation": f"{table.original.error * sqrt(sum(row.id == specs[0].id for row in rows)):.2f}",
+        "illegal": str(len(illegal)),
+        "best_illegal": f"{min(illegal):.1f}",
+        "checks": checks(),
+    }
+
+
+def checks() -> str:
+    """Precision and recall of every check on the ground truth."""
+    with CHECKS.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = [
+        [
+            "**calibrated**" if row["check"] == "calibrated" else row["check"],
+            f"{row['accepted']} of {row['networks']}",
+            _estimate(row, "precision", ".0%") if int(row["accepted"]) else "none accepted",
+            _estimate(row, "recall", ".0%"),
+            f"{float(row['hindsight_precision']):.0%}",
+        ]
+        for row in rows
+    ]
+    return _table(["check", "accepted", "precision", "recall", "precision at recall 50 %, in hindsight"], lines)
 
 
 def agreement() -> str:

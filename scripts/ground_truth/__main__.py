@@ -18,7 +18,9 @@ from typing import TypeVar
 
 import torch
 
+from loopwright.legality.calibration import Table
 from scripts.ground_truth.calibrating import SHIPPED, calibration_table
+from scripts.ground_truth.crossvalidating import crossvalidate
 from scripts.ground_truth.images import load
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
 from scripts.ground_truth.sampling import Sampler, extended
@@ -103,6 +105,13 @@ def export(options: argparse.Namespace) -> None:
     print(f"{len(table.networks)} networks: {options.to}")
 
 
+def cross_validate(options: argparse.Namespace) -> None:
+    """Writes how often each check is right."""
+    table = Table.read(SHIPPED)
+    crossvalidate(table, options.scores, options.minibatch, options.to)
+    print(options.to.read_text(encoding="utf-8"))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.ground_truth", description=__doc__)
@@ -144,6 +153,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--minibatch", type=int, default=32, help="images of the scores that are taken")
     command.add_argument("--to", type=Path, default=SHIPPED, help="the file that the package ships")
     command.set_defaults(run=export)
+
+    command = commands.add_parser("crossvalidate", help=cross_validate.__doc__)
+    command.add_argument("--scores", type=Path, default=SCORES, help="the table of scores")
+    command.add_argument("--minibatch", type=int, default=128, help="images of the scores that the paper's rule takes")
+    command.add_argument("--to", type=Path, default=FOLDER / "crossvalidation.csv", help="the table to write")
+    command.set_defaults(run=cross_validate)
 
     command = commands.add_parser("score", help=run_score.__doc__)
     command.add_argument("--data", type=Path, help="folder of image Parquet files; default: the packaged sample")
