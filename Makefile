@@ -30,7 +30,7 @@ install: $(INSTALLED) ## Make the virtual environment .venv with the pinned depe
 fresh_folder = $(shell out=$(1); n=1; while [ -e "$$out" ]; do n=$$((n + 1)); out=$(1)-$$n; done; echo "$$out")
 
 demo: $(INSTALLED) ## The main job: make ResNet-34 faster on this processor
-	$(BIN)/loopwright optimize resnet34 --target cpu --out $(call fresh_folder,runs/resnet34)
+	$(BIN)/loopwright optimize resnet34 --target cpu --legality fisher --out $(call fresh_folder,runs/resnet34)
 
 test: $(INSTALLED) ## All tests and the examples in docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

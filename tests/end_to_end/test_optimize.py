@@ -36,7 +36,7 @@ class Small(nn.Module):
 def small():
     return Small()
 """
-FEW = ["--configurations", "12", "--images", "8", "--input", "1,3,16,16"]
+FEW = ["--configurations", "12", "--images", "8", "--input", "1,3,16,16", "--legality", "fisher"]
 
 
 @pytest.fixture
@@ -83,6 +83,34 @@ def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: P
     assert page.read_bytes() == before
 
 
+def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str, tmp_path: Path) -> None:
+    few = ["--configurations", "6", "--input", "1,3,16,16", "--store", str(tmp_path / "store.sqlite")]
+    assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few]) == 0
+    summary = from_json((tmp_path / "run" / "summary.json").read_text())
+    judged = [own.scores for own in summary.candidates if "predicted_drop" in own.scores]
+    assert judged
+    assert all(own["images"] == 32 for own in judged)
+    assert all(own["predicted_drop_low"] <= own["predicted_drop"] <= own["predicted_drop_high"] for own in judged)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--images", "8"], "calibrated on 32 images, and 8 are given"),
+        (["--legality", "fischer"], "unknown legality check 'fischer'; known: calibrated, fisher"),
+        (["--tolerance", "nan"], "the tolerance is nan"),
+        (["--calibration", "nowhere.csv"], "nowhere.csv is no calibration table"),
+    ],
+)
+def test_what_the_calibrated_check_cannot_use_is_one_line(
+    factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    few = ["--configurations", "2", "--input", "1,3,16,16", "--store", str(tmp_path / "store.sqlite")]
+    assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert optimize(factory, tmp_path / "first", tmp_path / "store.sqlite") == 0
 
@@ -110,6 +138,7 @@ def test_a_module_from_python(tmp_path: Path) -> None:
         torch.zeros(1, 3, 8, 8),
         configurations=6,
         images=4,
+        legality="fisher",
         store=tmp_path / "store.sqlite",
         out=tmp_path / "run",
     )

@@ -65,6 +65,15 @@ def test_a_candidate_is_text_and_finds_its_operators_again() -> None:
             assert Choice.of(nest, choice.sequence).key == choice.key
 
 
+def test_spread_draws_reach_from_cautious_to_bold() -> None:
+    own, rng = space(), random.Random(0)
+    drawn = [own.draw_spread(rng) for _ in range(60)]
+    changed = [len(candidate.sequences) for candidate in drawn]
+    assert min(changed) == 0
+    assert max(changed) == len(own.layers)
+    assert [str(own.draw_spread(random.Random(7))) for _ in range(2)] == [str(own.draw_spread(random.Random(7)))] * 2
+
+
 def test_layers_of_one_workload_may_differ() -> None:
     own, rng = space(), random.Random(0)
     draws = [dict(own.draw(rng).sequences) for _ in range(20)]

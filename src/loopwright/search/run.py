@@ -130,8 +130,9 @@ def run_search(
                     calibrated=settings.capacity.of(network, minibatch, settings.device),
                 )
             )  # fmt: skip
+            draw = space.draw if settings.capacity.name == FISHER else space.draw_spread
             judged = search(
-                space, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
+                space, draw, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
             )
         latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
         accepted = [found for found in judged if found.accepted]

@@ -168,8 +168,17 @@ class SearchSpace:
         return cls({layer: text for text, layers in workloads.items() for layer in layers}, found, total)
 
     def draw(self, rng: random.Random) -> Candidate:
-        """A random configuration, bold or cautious: a random share of the layers changes, to operators that keep at
-        least a random share of the work; in half of the configurations layers of one workload take the same."""
+        """A random configuration: a random share of the layers gets a random operator of its workload each."""
+        share = rng.uniform(0.5, 1.0)
+        picked = {
+            layer: rng.choice(self.choices[workload]).sequence if rng.random() < share else TransformationSequence()
+            for layer, workload in self.layers.items()
+        }
+        return Candidate.of(picked)
+
+    def draw_spread(self, rng: random.Random) -> Candidate:
+        """A random configuration, from bold to cautious: a random share of the layers changes, to operators that keep
+        at least a random share of the work; in half of them, layers of one workload take the same one."""
         changed, least, alike = rng.uniform(0.1, 1.0), rng.uniform(0.0, MOST_CAUTIOUS), rng.random() < 0.5
         allowed = {workload: self._with_work(workload, least) for workload in self.choices}
         shared = {workload: rng.choice(found).sequence for workload, found in allowed.items()}

@@ -37,6 +37,7 @@ class Judged:
 
 def search(
     space: SearchSpace,
+    draw: Callable[[random.Random], Candidate],
     structure: Callable[[Choices], Verdict],
     capacities: Callable[[Iterable[Choices]], Iterator[Verdict]],
     rng: random.Random,
@@ -44,14 +45,14 @@ def search(
     funnel: Funnel,
     advance: Callable[[], None],
 ) -> list[Judged]:
-    """Draws and judges ``configurations`` configurations; all of them, in order. What ``structure`` lets through goes
-    to ``capacities``, which may draw some of it ahead of its verdicts."""
+    """Draws ``configurations`` configurations of ``space`` with ``draw`` and judges them; all of them, in order. What
+    ``structure`` lets through goes to ``capacities``, which may draw some of it ahead of its verdicts."""
     judged: list[Judged] = []
     pending: deque[int] = deque()
 
     def legal_by_structure() -> Iterator[Choices]:
         for number in range(configurations):
-            candidate = space.draw(rng)
+            candidate = draw(rng)
             choices = space.chosen(candidate)
             funnel.passed("drawn")
             funnel.passed("valid")  # the space holds only sequences that apply, see `search.space.Drawn`
