@@ -143,6 +143,9 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "images": 16,
         "seed": 0,
         "device": "cpu",
+        "legality": "calibrated",
+        "tolerance": 1.0,
+        "calibration": None,
         "store": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }

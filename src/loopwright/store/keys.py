@@ -44,8 +44,8 @@ class VerdictKey:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all fields."""
-        return _digest(astuple(self))
+        """The SHA-256 of all fields, but of an empty protocol, which older stores do not have."""
+        return _digest(astuple(self) if self.protocol else astuple(self)[:-1])
 
 
 @dataclass(frozen=True)
