@@ -10,7 +10,7 @@ from statistics import mean, variance
 from loopwright.legality import calibration
 from loopwright.legality.calibration import Table, Trained
 from loopwright.legality.calibration.table import SHIPPED as NAME
-from scripts.ground_truth.results import Row
+from scripts.ground_truth.results import Row, accuracies
 from scripts.ground_truth.scoring import read_scores
 from scripts.ground_truth.specs import Spec
 
@@ -24,23 +24,20 @@ def calibration_table(
 ) -> Table:
     """The first spec is the original's. Accuracies with mirrored images, averaged over seeds; with ``legal``, without
     the networks that the structural check rejects."""
-    accuracies: dict[str, list[float]] = {}
-    for row in rows:
-        if row.accuracy_mirrored:
-            accuracies.setdefault(row.id, []).append(float(row.accuracy_mirrored))
+    trained = accuracies(rows)
     said = read_scores(scores, images)
-    best = mean(accuracies[specs[0].id])
-    deviation = seed_deviation(accuracies.values(), best)
+    best = mean(trained[specs[0].id])
+    deviation = seed_deviation(trained.values(), best)
     known = [
         Trained(
             spec.id,
             frozenset(spec.families),
-            best - mean(accuracies[spec.id]),
-            deviation / sqrt(len(accuracies[spec.id])),
+            best - mean(trained[spec.id]),
+            deviation / sqrt(len(trained[spec.id])),
             said[spec.id],
         )
         for spec in specs
-        if spec.id in accuracies and spec.id in said and not (legal and spec.structure)
+        if spec.id in trained and spec.id in said and not (legal and spec.structure)
     ]
     return Table(known[0], tuple(known[1:]), images)
 

@@ -52,13 +52,18 @@ def read_rows(path: Path) -> list[Row]:
         return [Row(**{**row, "seed": int(row["seed"]), "epochs": int(row["epochs"])}) for row in csv.DictReader(file)]
 
 
-def mean_accuracies(rows: Iterable[Row]) -> dict[str, float]:
-    """The accuracy of every network in percent, with mirrored images, averaged over the seeds that were trained."""
+def accuracies(rows: Iterable[Row]) -> dict[str, list[float]]:
+    """The accuracies of every network in percent, with mirrored images, one for each seed that was trained."""
     found: dict[str, list[float]] = {}
     for row in rows:
         if row.accuracy_mirrored:
             found.setdefault(row.id, []).append(float(row.accuracy_mirrored))
-    return {name: mean(values) for name, values in found.items()}
+    return found
+
+
+def mean_accuracies(rows: Iterable[Row]) -> dict[str, float]:
+    """The same, averaged over the seeds."""
+    return {name: mean(values) for name, values in accuracies(rows).items()}
 
 
 def append(path: Path, row: Row) -> None:

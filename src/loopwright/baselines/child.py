@@ -6,9 +6,7 @@ the connection is closed; or `Failed`, and ends.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING
 from loopwright.baselines.participant import Participant, arrays
 from loopwright.baselines.task import Task
 from loopwright.measurement.timer import Protocol, sample
+from loopwright.processes import end_with_parent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +57,7 @@ Answer = Prepared | Sample | Failed
 def serve(connection: Connection, participant: Participant, task: Task, protocol: Protocol, log: Path) -> None:
     """The whole life of the process; what the runtime prints goes to the file ``log``."""
     os.setpgrp()  # an interrupt from the terminal goes to the parent alone, and descendants can be ended with us
-    _end_with_parent()
+    end_with_parent()
     _redirect_output(log)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(task.threads)
@@ -87,13 +86,6 @@ def one_line(error: BaseException) -> str:
     """The error's class and the first line of what it says."""
     said = str(error).strip()
     return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
-
-
-def _end_with_parent() -> None:
-    """Has Linux kill this process when its parent ends in any way, even while it is busy."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _redirect_output(log: Path) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from loopwright.errors import LoopwrightError
+from loopwright.processes import end_with_parent
 
 Thing = TypeVar("Thing")
 Item = TypeVar("Item")
@@ -196,7 +197,7 @@ def _forked(thing: object, others: Iterable[Connection]) -> _Worker:
 def _serve(thing: object, connection: Connection, inherited: Iterable[Connection]) -> None:
     """The whole life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the terminal goes to the parent alone
-    _end_with_parent()
+    end_with_parent()
     _keep_freed_memory()
     os.environ.setdefault(*PRIMITIVE_CACHE)
     for other in inherited:
@@ -210,12 +211,6 @@ def _serve(thing: object, connection: Connection, inherited: Iterable[Connection
             except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
                 result = _Raised(error)
             connection.send(result)
-
-
-def _end_with_parent() -> None:
-    """Has Linux kill this process when its parent ends in any way, even while it is busy."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _keep_freed_memory() -> None:

@@ -86,7 +86,8 @@ class CalibratedCheck:
             for part in (predictor.process.inputs, predictor.process.weights, predictor.process.logs):
                 learnt.update(part.round(6).tobytes())
         limits = f"at most {self.tolerance:g} points with probability {self.confidence:g}"
-        return f"{limits}, {len(self.minibatch)} images, predictor {learnt.hexdigest()[:12]}"
+        stages = f"given up below {HOPELESS:g} after {STAGES[:-1]} proxies"
+        return f"{limits}, {stages}, {len(self.minibatch)} images, predictor {learnt.hexdigest()[:12]}"
 
     def judge(self, module: nn.Module) -> Verdict:
         """Legal if ``module`` loses no more than the tolerance with the probability ``confidence`` at least. Scores
