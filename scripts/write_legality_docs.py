@@ -7,8 +7,8 @@ import csv
 from math import isnan, sqrt
 from pathlib import Path
 
-from loopwright.legality.calibration import CONFIDENCE, shipped
-from loopwright.legality.calibration.features import FEATURES
+from loopwright.legality.capacity import CONFIDENCE, shipped
+from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.proxies import registered
 from loopwright.reproduction.fig3 import TOP_QUARTER
 from scripts.ground_truth.__main__ import ACCURACIES, SPECS

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import torch
 
-from loopwright.legality.calibration import Table
+from loopwright.legality.capacity import Table
 from scripts.ground_truth.calibrating import SHIPPED, calibration_table
 from scripts.ground_truth.crossvalidating import crossvalidate
 from scripts.ground_truth.images import load

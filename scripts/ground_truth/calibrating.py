@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import mean, variance
 
 from loopwright.legality import calibration
-from loopwright.legality.calibration import Table, Trained
-from loopwright.legality.calibration.table import SHIPPED as NAME
+from loopwright.legality.capacity import Table, Trained
+from loopwright.legality.capacity.table import SHIPPED as NAME
 from scripts.ground_truth.results import Row, accuracies
 from scripts.ground_truth.scoring import read_scores
 from scripts.ground_truth.specs import Spec

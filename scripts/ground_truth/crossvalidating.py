@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from loopwright.legality.calibration import CONFIDENCE, Table
-from loopwright.legality.calibration.crossvalidation import Confusion, predictions
-from loopwright.legality.capacity import ROUNDING
+from loopwright.legality.capacity import CONFIDENCE, Table
+from loopwright.legality.capacity.comparison import ROUNDING
+from loopwright.legality.capacity.crossvalidation import Confusion, predictions
 from loopwright.legality.proxies import registered
 from scripts.ground_truth.scoring import read_scores
 

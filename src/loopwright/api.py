@@ -13,7 +13,7 @@ from torch import nn
 
 from loopwright import __version__, targets
 from loopwright.errors import ArgumentError, LoopwrightError
-from loopwright.legality.calibration import Table, shipped
+from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
 from loopwright.models.images import load_minibatch

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from loopwright.errors import ArgumentError, DataError
-from loopwright.legality.capacity import ProxyCheck
+from loopwright.legality.capacity.comparison import ProxyCheck
 from loopwright.legality.proxies import Proxy, named, registered
 from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.models.seeding import seeded

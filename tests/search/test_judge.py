@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError, LoopwrightError
+from loopwright.legality.capacity.sequential import Protocol
 from loopwright.legality.proxies.fisher import Fisher
-from loopwright.legality.sequential import Protocol
 from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.seeding import seeded

@@ -51,7 +51,7 @@ class Judge:
             yield self._fisher(network, layer, form)
 
     def _fisher(self, network: Network, layer: str, form: OperatorForm) -> Verdict:
-        from loopwright.legality.capacity import ProxyCheck
+        from loopwright.legality.capacity.comparison import ProxyCheck
         from loopwright.legality.proxies.fisher import Fisher, convolutions
         from loopwright.lowering.transformed import transformed
         from loopwright.models.images import load_minibatch

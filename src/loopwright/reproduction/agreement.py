@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from loopwright.legality.capacity import ROUNDING
+from loopwright.legality.capacity.comparison import ROUNDING
 
 LEVEL = 0.95
 TOP = 0.25

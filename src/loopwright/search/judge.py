@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
@@ -12,11 +12,11 @@ from itertools import islice
 import torch
 from torch import nn
 
-from loopwright.legality.calibration import CalibratedCheck
-from loopwright.legality.calibration.check import CHECK as CALIBRATED
-from loopwright.legality.capacity import require_comparable
+from loopwright.legality.capacity import CalibratedCheck
+from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
+from loopwright.legality.capacity.comparison import require_comparable
+from loopwright.legality.capacity.sequential import CHECK, EXACT, Evidence, Protocol, SequentialTest
 from loopwright.legality.proxies.fisher import TITLE
-from loopwright.legality.sequential import CHECK, EXACT, Evidence, Protocol, SequentialTest
 from loopwright.legality.structure import StructureCheck
 from loopwright.legality.verdict import Verdict
 from loopwright.models.dataflow import dataflow
@@ -44,6 +44,24 @@ PANEL_DRAWS = 100
 """Configurations drawn at most for each member of a panel."""
 WORTHWHILE = 64
 """Configurations from which on a panel is worth its time."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of candidates: by which check, under what protocol, and how it is answered."""
+
+    check: str
+    protocol: str
+    work: Callable[[Scorer, Choices], Verdict]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What candidates are held to. The ``usual`` question may be answered by an estimate, the ``exact`` one not."""
+
+    usual: _Question
+    exact: _Question
+    original_score: float
 
 
 class Judge:
@@ -78,8 +96,9 @@ class Judge:
         calibrated: CalibratedCheck | None = None,
     ) -> Judge:
         """A judge of so many candidates of ``space``. On a processor it takes ``workers`` processes (one for each
-        processor that may be used) and no more images than a decision needs (`loopwright.legality.sequential`); the
-        panel is drawn with ``seed``. With ``calibrated``, that check takes the place of Fisher Potential."""
+        processor that may be used) and no more images than a decision needs
+        (`loopwright.legality.capacity.sequential`); the panel is drawn with ``seed``. With ``calibrated``, that check
+        takes the place of Fisher Potential."""
         judge = cls(network, minibatch, store, None if device == "cpu" else device)
         judge._calibrated = calibrated
         if device != "cpu":
@@ -99,9 +118,7 @@ class Judge:
     @property
     def original_score(self) -> float:
         """The Fisher Potential of the original network; `ArgumentError` where no candidate can be held against it."""
-        if self._calibrated is not None:
-            return self._calibrated.original["fisher"]
-        return self._test.original.exact
+        return self._rule.original_score
 
     def structure(self, choices: Choices) -> Verdict:
         """Whether the receptive field is kept."""
@@ -115,14 +132,7 @@ class Judge:
 
     def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
-        if self._calibrated is not None:
-            check = self._calibrated
-            yield from self._verdicts(
-                candidates, CALIBRATED, check.protocol, partial(predicted, check=check), self.reuse
-            )
-            return
-        work = partial(judged, test=self._test)
-        yield from self._verdicts(candidates, CHECK, self._protocol_text, work, self.reuse)
+        yield from self._verdicts(candidates, self._rule.usual, self.reuse)
 
     def exact(self, choices: Choices) -> Verdict:
         """The same verdict without an estimate: by the Fisher Potential on all images at once."""
@@ -131,13 +141,22 @@ class Judge:
 
     def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order."""
-        if self._calibrated is not None:
-            yield from self.capacities(candidates)
-            return
-        test = SequentialTest.on_all_images(len(self._minibatch), self.original_score)
-        yield from self._verdicts(candidates, CHECK, str(EXACT), partial(judged, test=test))
+        yield from self._verdicts(candidates, self._rule.exact)
 
     @cached_property
+    def _rule(self) -> _Rule:
+        check = self._calibrated
+        if check is not None:
+            question = _Question(CALIBRATED, check.protocol, partial(predicted, check=check))
+            return _Rule(question, question, check.original["fisher"])
+        test = self._test()
+        exact = SequentialTest.on_all_images(len(self._minibatch), test.original.exact)
+        return _Rule(
+            _Question(CHECK, self._protocol_text(test), partial(judged, test=test)),
+            _Question(CHECK, str(EXACT), partial(judged, test=exact)),
+            test.original.exact,
+        )
+
     def _test(self) -> SequentialTest:
         try:
             original, *panel = self._calibration()
@@ -151,8 +170,8 @@ class Judge:
 
     def _calibration(self) -> list[Evidence]:
         """That of the original and of the panel."""
-        work = partial(calibration, protocol=self._protocol)
-        scored = self._verdicts([ORIGINAL, *self._panel], CALIBRATION, self._protocol.scored, work)
+        question = _Question(CALIBRATION, self._protocol.scored, partial(calibration, protocol=self._protocol))
+        scored = self._verdicts([ORIGINAL, *self._panel], question)
         return [Evidence.from_scores(self._protocol, verdict.scores) for verdict in scored]
 
     def _drawn_panel(self, space: SearchSpace) -> Iterator[Choices]:
@@ -161,19 +180,13 @@ class Judge:
         drawn = (space.chosen(space.draw(rng)) for _ in range(PANEL_DRAWS * size))
         return islice((choices for choices in drawn if self.structure(choices).legal), size)
 
-    @property
-    def _protocol_text(self) -> str:
+    def _protocol_text(self, test: SequentialTest) -> str:
         """How verdicts come about: the protocol, and who is on the panel."""
         panel = sha256("\n".join(map(_identity, self._panel)).encode()).hexdigest()[:12]
-        return f"{self._test.protocol}: {panel}" if self._test.protocol.stages else str(EXACT)
+        return f"{test.protocol}: {panel}" if test.protocol.stages else str(EXACT)
 
     def _verdicts(
-        self,
-        candidates: Iterable[Choices],
-        check: str,
-        protocol: str,
-        work: Callable[[Scorer, Choices], Verdict],
-        reuse: Reuse | None = None,
+        self, candidates: Iterable[Choices], question: _Question, reuse: Reuse | None = None
     ) -> Iterator[Verdict]:
         """In the order of the candidates; what the store does not have is worked out and recorded."""
         counts = Reuse() if reuse is None else reuse
@@ -182,7 +195,7 @@ class Judge:
 
         def unknown() -> Iterator[Choices]:
             for number, choices in enumerate(candidates):
-                keys.append(VerdictKey(self._network, _identity(choices), check, self._minibatch.fingerprint, protocol))
+                keys.append(self._key(choices, question))
                 found = self._store.verdict(keys[number])
                 if found is None:
                     counts.made += 1
@@ -192,7 +205,7 @@ class Judge:
                     known[number] = found
 
         number = 0
-        for verdict in self._workers.map(work, unknown()):
+        for verdict in self._workers.map(question.work, unknown()):
             while number in known:
                 yield known.pop(number)
                 number += 1
@@ -201,6 +214,10 @@ class Judge:
             number += 1
         for left in sorted(known):
             yield known[left]
+
+    def _key(self, choices: Choices, question: _Question) -> VerdictKey:
+        images = self._minibatch.fingerprint
+        return VerdictKey(self._network, _identity(choices), question.check, images, question.protocol)
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from loopwright.legality.calibration import CalibratedCheck, Table, shipped
-from loopwright.legality.calibration.check import CHECK as CALIBRATED
-from loopwright.legality.sequential import CHECK as FISHER
+from loopwright.legality.capacity import CalibratedCheck, Table, shipped
+from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
+from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork, compile_network
 from loopwright.lowering.transformed import transformed

@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from loopwright.legality.calibration import CalibratedCheck
-from loopwright.legality.capacity import require_convolution
+from loopwright.legality.capacity import CalibratedCheck
+from loopwright.legality.capacity.comparison import require_convolution
+from loopwright.legality.capacity.sequential import CHECK, Evidence, Protocol, SequentialTest
 from loopwright.legality.proxies.fisher import Fisher
-from loopwright.legality.sequential import CHECK, Evidence, Protocol, SequentialTest
 from loopwright.legality.verdict import Verdict
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.images import Minibatch

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from loopwright.legality.proxies._passes import weights
+from loopwright.legality.proxies._passes import filled, weights
 from loopwright.legality.proxies.fisher import fisher_with_gradients
 from loopwright.legality.proxies.grad_norm import grad_norm
 from loopwright.legality.proxies.snip import snip
@@ -19,5 +18,5 @@ def joint_scores(module: nn.Module, layers: tuple[str, ...], minibatch: Minibatc
     """The scores by `JOINT`, Fisher Potential at ``layers``; errors as those proxies raise them."""
     leaves = {name: module.get_parameter(name).detach().requires_grad_() for name in weights(module)}
     potential = fisher_with_gradients(module, layers, minibatch, leaves)
-    found = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+    found = filled(leaves, (leaf.grad for leaf in leaves.values()))
     return {"fisher": potential.total, "snip": snip(module, found), "grad_norm": grad_norm(found)}

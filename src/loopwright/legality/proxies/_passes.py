@@ -85,7 +85,11 @@ def gradients(of: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradients of a scalar; zeros for what it does not depend on."""
     if not of.requires_grad:
         return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    found = torch.autograd.grad(of, list(leaves.values()), allow_unused=True)
+    return filled(leaves, torch.autograd.grad(of, list(leaves.values()), allow_unused=True))
+
+
+def filled(leaves: Mapping[str, Tensor], found: Iterable[Tensor | None]) -> dict[str, Tensor]:
+    """The gradients that were found, zeros for None, by the names of the leaves."""
     return {
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError, DataError
-from loopwright.legality.calibration import CONFIDENCE, CalibratedCheck, DropPredictor, Table, Trained, shipped
-from loopwright.legality.calibration.check import scores_of
-from loopwright.legality.calibration.crossvalidation import Confusion, predictions, wilson
-from loopwright.legality.calibration.features import FEATURES, features
-from loopwright.legality.calibration.gaussian_process import GaussianProcess
+from loopwright.legality.capacity import CONFIDENCE, CalibratedCheck, DropPredictor, Table, Trained, shipped
+from loopwright.legality.capacity.calibrated import scores_of
+from loopwright.legality.capacity.crossvalidation import Confusion, predictions, wilson
+from loopwright.legality.capacity.features import FEATURES, features
+from loopwright.legality.capacity.gaussian_process import GaussianProcess
 from loopwright.legality.proxies import named
 from loopwright.legality.proxies.fisher import Fisher, convolutions
 from loopwright.models.images import Minibatch

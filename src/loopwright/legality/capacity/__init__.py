@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loopwright.legality.calibration.check import CalibratedCheck
-from loopwright.legality.calibration.predictor import CONFIDENCE, DropPredictor, Prediction
-from loopwright.legality.calibration.table import Table, Trained, shipped
+from loopwright.legality.capacity.calibrated import CalibratedCheck
+from loopwright.legality.capacity.predictor import CONFIDENCE, DropPredictor, Prediction
+from loopwright.legality.capacity.table import Table, Trained, shipped
 
 __all__ = ["CONFIDENCE", "CalibratedCheck", "DropPredictor", "Prediction", "Table", "Trained", "shipped"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from loopwright.legality.capacity import ProxyCheck
+from loopwright.legality.capacity.comparison import ProxyCheck
 from loopwright.legality.proxies.fisher import Fisher, convolutions
 from loopwright.models.images import load_minibatch
 from loopwright.models.seeding import seeded

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from loopwright.errors import DataError
-from loopwright.legality.calibration.features import FEATURES, features
+from loopwright.legality.capacity.features import FEATURES, features
 
 SHIPPED = "resnet34-cifar10.csv"
 FIELDS = ("id", "families", "drop", "error", *FEATURES)
@@ -38,7 +38,7 @@ class Table:
     images: int
 
     def features(self, names: tuple[str, ...] = FEATURES) -> np.ndarray:
-        """(networks, names); see `loopwright.legality.calibration.features`."""
+        """(networks, names); see `loopwright.legality.capacity.features`."""
         return np.array([features(own.scores, self.original.scores, names) for own in self.networks])
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from loopwright.legality.sequential import EXACT, Evidence, Protocol, SequentialTest
+from loopwright.legality.capacity.sequential import EXACT, Evidence, Protocol, SequentialTest
 
 PROTOCOL = Protocol.of(128, seed=3)
 NOISE = 0.4

@@ -9,9 +9,9 @@ from statistics import NormalDist
 import numpy as np
 
 from loopwright.errors import DataError
-from loopwright.legality.calibration.features import FEATURES, features
-from loopwright.legality.calibration.gaussian_process import GaussianProcess
-from loopwright.legality.calibration.table import Table
+from loopwright.legality.capacity.features import FEATURES, features
+from loopwright.legality.capacity.gaussian_process import GaussianProcess
+from loopwright.legality.capacity.table import Table
 
 CONFIDENCE = 0.65
 """The probability that a candidate stays within the tolerance, from which on it is accepted."""

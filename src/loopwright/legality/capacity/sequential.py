@@ -24,7 +24,7 @@ from math import exp, isfinite, log
 
 import numpy as np
 
-from loopwright.legality.capacity import exact_verdict
+from loopwright.legality.capacity.comparison import exact_verdict
 from loopwright.legality.proxies.fisher import TITLE
 from loopwright.legality.verdict import Verdict
 

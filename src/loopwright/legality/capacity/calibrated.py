@@ -10,9 +10,9 @@ from math import isfinite, nan
 from torch import nn
 
 from loopwright.errors import ArgumentError
-from loopwright.legality.calibration.features import FEATURES
-from loopwright.legality.calibration.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
-from loopwright.legality.calibration.table import Table
+from loopwright.legality.capacity.features import FEATURES
+from loopwright.legality.capacity.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
+from loopwright.legality.capacity.table import Table
 from loopwright.legality.proxies import Proxy, named
 from loopwright.legality.proxies._joint import JOINT, joint_scores
 from loopwright.legality.proxies._passes import require_usable

@@ -7,9 +7,9 @@ from math import sqrt
 
 import numpy as np
 
-from loopwright.legality.calibration.features import FEATURES
-from loopwright.legality.calibration.predictor import DropPredictor, Prediction
-from loopwright.legality.calibration.table import Table
+from loopwright.legality.capacity.features import FEATURES
+from loopwright.legality.capacity.predictor import DropPredictor, Prediction
+from loopwright.legality.capacity.table import Table
 
 Z95 = 1.96
 
