@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loopwright.api import optimize
+    from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
     from loopwright.models.trace import trace
@@ -19,11 +20,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LoopwrightError", "TransformationSequence", "compile", "load", "optimize", "parse_operator", "trace"]
+__all__ = [
+    "LoopwrightError",
+    "TransformationSequence",
+    "calibrate",
+    "compile",
+    "load",
+    "optimize",
+    "parse_operator",
+    "trace",
+]
 
 _HOMES = {
     "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
+    "calibrate": ("loopwright.calibrating", "calibrate"),
     "compile": ("loopwright.compiling", "compile"),
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),

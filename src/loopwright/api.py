@@ -16,10 +16,8 @@ from loopwright.errors import ArgumentError, LoopwrightError
 from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
+from loopwright.models.given import GivenNetwork
 from loopwright.models.images import load_minibatch
-from loopwright.models.network import Network
-from loopwright.models.resolve import resolve
-from loopwright.models.trace import trace
 from loopwright.report.folder import require_free
 from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
@@ -84,14 +82,14 @@ def optimize(
         raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
     require_runnable(hardware)
     require_device(device)
-    source = _source(model, example_input, seed)
+    source = GivenNetwork.of(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
     stages = Stages(progress or SilentProgress())
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(store or default_path()))
         staged = None if folder is None else open_things.enter_context(new_folder(folder))
         with stages.stage("Trace"):
-            network = _traced(source)
+            network = source.traced()
             stages.progress.traced(network)
         table = shipped() if calibration is None else Table.read(Path(calibration))
         settings = Settings(configurations, seed, device=device, capacity=CapacityCheck(legality, tolerance, table))
@@ -102,36 +100,6 @@ def optimize(
         if staged is not None:
             _write(staged, model if isinstance(model, str) else "", outcome, summary)
     return Optimized(outcome.module, outcome.compiled, summary, folder)
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """A module to be traced with an input of ``input_shape``."""
-
-    name: str
-    module: nn.Module
-    input_shape: tuple[int, ...]
-
-
-def _source(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] | None, seed: int) -> _Source:
-    shape = tuple(example_input.shape if isinstance(example_input, torch.Tensor) else example_input or ())
-    if isinstance(model, str):
-        found = resolve(model, shape or None)
-        return _Source(found.name, found.build(seed), found.input_shape)
-    if not shape:
-        raise ArgumentError("a module needs an example input, as in optimize(module, torch.zeros(1, 3, 32, 32))")
-    return _Source(type(model).__name__, model, shape)
-
-
-def _traced(source: _Source) -> Network:
-    """The traced network; `ArgumentError` where it has no convolution that can be transformed."""
-    network = trace(source.module, torch.zeros(source.input_shape), source.name)
-    if not network.transformable:
-        reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
-        raise ArgumentError(
-            f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})"
-        )
-    return network
 
 
 def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:
