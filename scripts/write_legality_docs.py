@@ -4,20 +4,29 @@ the page is up to date."""
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from math import isnan, sqrt
 from pathlib import Path
 
-from loopwright.legality.capacity import CONFIDENCE, shipped
+import numpy as np
+
+from loopwright.legality.capacity import CONFIDENCE, DropPredictor, Prediction, Table, shipped
+from loopwright.legality.capacity.comparison import ROUNDING
+from loopwright.legality.capacity.crossvalidation import Confusion, predictions
 from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.proxies import registered
 from loopwright.reproduction.fig3 import TOP_QUARTER
 from scripts.ground_truth.__main__ import ACCURACIES, SPECS
+from scripts.ground_truth.crossvalidating import TOLERANCE
 from scripts.ground_truth.results import mean_accuracies, read_rows
 from scripts.ground_truth.specs import read_specs
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, TEXT, DATA = DOCS / "legality.md", Path(__file__).parent / "legality.md", DOCS / "data" / "fig3"
 AGREEMENT, CHECKS = (DOCS / "data" / "legality" / name for name in ("fisher_agreement.csv", "crossvalidation.csv"))
+OWN = DOCS / "data" / "legality" / "resnet18.csv"
+FIRST_FRESH = "n270"
+"""The networks from this one on were drawn and trained after everything about the check was settled."""
 
 Rows = list[dict[str, str]]
 
@@ -59,7 +68,52 @@ def calibrated() -> dict[str, str]:
         "illegal": str(len(illegal)),
         "best_illegal": f"{min(illegal):.1f}",
         "checks": checks(),
+        "fresh": fresh(table),
+        "transfer": transfer(table),
     }
+
+
+def fresh(table: Table) -> str:
+    """How the check does on the networks that came last, fitted to those before them alone."""
+    early = [own.id < FIRST_FRESH for own in table.networks]
+    late = table.only(not own for own in early)
+    found = _accepted(DropPredictor.of(table.only(early)).predict_all(late.features()), late)
+    return (
+        f"of {found.networks} networks, {found.accepted} were accepted, {found.accepted_good} of them rightly, out of "
+        f"{found.good} that were good"
+    )
+
+
+def transfer(table: Table) -> str:
+    """The packaged table on ResNet-18, and a table of ResNet-18's own, as `loopwright calibrate` made it."""
+    own = Table.read(OWN)
+    rules = {
+        "calibrated, the packaged table": _accepted(DropPredictor.of(table).predict_all(own.features()), own),
+        "calibrated, its own table, without the network judged": _accepted(predictions(own), own),
+    }
+    for name in FEATURES:
+        rules[name] = Confusion.of(own.features((name,))[:, 0] >= -ROUNDING, own.drops <= TOLERANCE)
+    return _table(
+        ["check", "accepted", "precision", "recall"],
+        [
+            [
+                name,
+                f"{found.accepted} of {found.networks}",
+                _shown(found.precision, found.precision_interval) if found.accepted else "none accepted",
+                _shown(found.recall, found.recall_interval),
+            ]
+            for name, found in rules.items()
+        ],
+    )
+
+
+def _accepted(found: Sequence[Prediction | None], table: Table) -> Confusion:
+    chances = np.array([0.0 if own is None else own.probability(TOLERANCE) for own in found])
+    return Confusion.of(chances >= CONFIDENCE, table.drops <= TOLERANCE)
+
+
+def _shown(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.0%} ({interval[0]:.0%} to {interval[1]:.0%})"
 
 
 def checks() -> str:

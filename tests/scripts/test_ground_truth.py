@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from loopwright.errors import NotApplicableError
+from loopwright.training.short import Outcome, Schedule
 from scripts.ground_truth.__main__ import ACCURACIES, SPECS, jobs_of
-from scripts.ground_truth.images import Images, augmented, load, normalised
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
 from scripts.ground_truth.sampling import extended, interleaved, spread
 from scripts.ground_truth.specs import Spec, choice, network, read_specs, write_specs
-from scripts.ground_truth.training import Outcome, Schedule, TooSlowError, Trainer
 
 CPU = torch.device("cpu")
 SAMPLE = Path("src/loopwright/models/sample")
@@ -72,62 +70,6 @@ def test_specs_and_rows_come_back_as_they_were(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.csv", rows)
     assert [row.id for row in read_rows(tmp_path / "rows.csv")] == ["n001", "n002"]
     assert rows[0].accuracy == "91.23"
-
-
-def test_the_split_is_fixed_and_disjoint() -> None:
-    train, held_out = load(SAMPLE, CPU)
-    again = load(SAMPLE, CPU)[1]
-    assert (len(train), len(held_out)) == (461, 51)
-    assert torch.equal(held_out.pixels, again.pixels)
-    seen = {image.numpy().tobytes() for image in train.pixels}
-    assert not any(image.numpy().tobytes() in seen for image in held_out.pixels)
-
-
-def test_augmentation_shuffles_crops_and_flips() -> None:
-    pixels = torch.arange(64, dtype=torch.uint8).repeat_interleave(32 * 32 * 3).view(64, 32, 32, 3)
-    images, labels = augmented(Images(pixels, torch.arange(64)), torch.Generator().manual_seed(0))
-    assert images.shape == (64, 3, 32, 32)
-    assert images.is_contiguous(memory_format=torch.channels_last)
-    assert sorted(labels.tolist()) == list(range(64)) != labels.tolist()
-    centres = normalised(pixels)[labels][:, :, 16, 16]
-    assert torch.equal(images[:, :, 16, 16], centres)
-
-
-def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
-    schedule = Schedule(peak=0.1)
-    rates = [schedule.rate(step, 100) for step in range(100)]
-    assert max(rates) == pytest.approx(0.1, rel=0.05)
-    assert rates.index(max(rates)) == pytest.approx(24, abs=1)
-    assert rates[0] < 0.005
-    assert rates[-1] < 0.005
-
-
-def colours(count: int) -> Images:
-    """Images of one of two colours, the class."""
-    labels = torch.arange(count) % 2
-    return Images((labels * 200).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 32, 32, 3).contiguous(), labels)
-
-
-def small() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-
-
-def test_training_learns_and_is_repeatable() -> None:
-    trainer = Trainer(colours(64), colours(20), Schedule(epochs=6, batch=8, peak=0.2), 100)
-    first, second = trainer.train(small(), 3), trainer.train(small(), 3)
-    assert first.accuracy == first.accuracy_mirrored == 100
-    assert first.train_loss == second.train_loss
-    assert trainer.train(small(), 4).train_loss != first.train_loss
-
-
-def test_networks_that_would_take_too_long_are_given_up() -> None:
-    trainer = Trainer(colours(64), colours(20), Schedule(epochs=4, batch=4), 1e-6)
-    outcome = trainer.train(small(), 0)
-    assert outcome.accuracy is None
-    assert outcome.step_ms > 0
-    with pytest.raises(TooSlowError, match=r"3\.0 ms a step"):
-        raise TooSlowError(3.0)
 
 
 def test_the_kept_tables_agree_with_one_another() -> None:

@@ -5,7 +5,7 @@ Inputs have their channels first: (N, C, ...), with any number of axes behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -195,10 +195,27 @@ def _moved(dims: tuple[Dim, ...], point: tuple[int, ...], start: Point) -> Point
 
 
 def _channels(x: Tensor, channels: list[int]) -> Tensor:
-    first, step = channels[0], channels[1] - channels[0] if len(channels) > 1 else 1
-    if step > 0 and channels == list(range(first, first + step * len(channels), step)):
-        return x if len(channels) == x.shape[1] else x[:, first : channels[-1] + 1 : step]
-    return x.index_select(1, torch.tensor(channels, device=x.device))
+    """Those of (N, C, ...), by slices: they need no table on the device."""
+    if channels == list(range(x.shape[1])):
+        return x
+    slices = [x[:, run] for run in _runs(channels)]
+    return slices[0] if len(slices) == 1 else torch.cat(slices, 1)
+
+
+def _runs(numbers: list[int]) -> Iterator[slice]:
+    """The fewest slices that begin as long as they can.
+
+    >>> list(_runs([0, 2, 4, 5, 6, 3]))
+    [slice(0, 5, 2), slice(5, 7, 1), slice(3, 4, 1)]
+    """
+    start = 0
+    while start < len(numbers):
+        step = max(1, numbers[start + 1] - numbers[start]) if start + 1 < len(numbers) else 1
+        stop = start + 1
+        while stop < len(numbers) and numbers[stop] == numbers[stop - 1] + step:
+            stop += 1
+        yield slice(numbers[start], numbers[stop - 1] + 1, step if stop > start + 1 else 1)
+        start = stop
 
 
 def windowed(x: Tensor, windows: Sequence[Window]) -> tuple[Tensor, Point]:

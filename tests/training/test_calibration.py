@@ -1,0 +1,155 @@
+"""Tables of one's own: what is in them, that they go on where they stopped, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import loopwright
+from loopwright.errors import ArgumentError, DataError
+from loopwright.legality.capacity import Table
+from loopwright.search.progress import SilentProgress
+from loopwright.training.short import Outcome, Trainer
+
+SAMPLE = Path("src/loopwright/models/sample")
+NETWORKS = 8
+
+
+class Small(nn.Module):
+    """Two convolutions that can be transformed, behind one that keeps the first reading of all pixels."""
+
+    def __init__(self, classes: int = 10):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(4),
+            nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+def small(classes: int = 10) -> nn.Module:
+    torch.manual_seed(0)
+    return Small(classes)
+
+
+class Counted:
+    """Counts the trainings, and interrupts before one more than ``most``."""
+
+    def __init__(self, most: int = 1000):
+        self.trained, self.most, self.train = 0, most, Trainer.train
+
+    def __call__(self, trainer: Trainer, module: nn.Module, seed: int) -> Outcome:
+        if self.trained == self.most:
+            raise KeyboardInterrupt
+        self.trained += 1
+        return self.train(trainer, module, seed)
+
+
+def calibrated(folder: Path, name: str = "table.csv", module: nn.Module | None = None, **options: object) -> Table:
+    shape = (1, 3, 32, 32)
+    given = {"epochs": 1, "networks": NETWORKS, "data": SAMPLE, "images": 100, **options}
+    return loopwright.calibrate(module or small(), shape, out=folder / name, store=folder / "store.db", **given)
+
+
+def test_a_table_holds_the_original_and_as_many_networks_as_were_asked_for(tmp_path: Path) -> None:
+    module = small()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    table = calibrated(tmp_path, module=module)
+    assert len(table.networks) == NETWORKS
+    assert table.original.drop == 0
+    assert table.original.scores["macs"] == max(own.scores["macs"] for own in (table.original, *table.networks))
+    assert len({tuple(own.scores.items()) for own in table.networks}) == NETWORKS
+    assert all(own.error > table.original.error > 0 for own in table.networks)
+    read = Table.read(tmp_path / "table.csv")
+    assert [own.id for own in read.networks] == [own.id for own in table.networks]
+    assert read.drops == pytest.approx(table.drops, abs=1e-3)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def test_an_interrupted_calibration_trains_nothing_twice_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, whole = Counted(most=5), Counted(), Counted()
+    monkeypatch.setattr(Trainer, "train", lambda *given: first(*given))
+    with pytest.raises(KeyboardInterrupt):
+        calibrated(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.csv")] == []
+    monkeypatch.setattr(Trainer, "train", lambda *given: second(*given))
+    resumed = calibrated(tmp_path)
+    monkeypatch.setattr(Trainer, "train", lambda *given: whole(*given))
+    (tmp_path / "other").mkdir()
+    uninterrupted = calibrated(tmp_path / "other")
+    assert first.trained + second.trained == whole.trained
+    assert resumed == uninterrupted
+
+
+def test_networks_that_train_too_slowly_are_replaced_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, slow = Trainer.train, [4, 6]
+    count = Counted()
+
+    def sometimes(trainer: Trainer, module: nn.Module, seed: int) -> Outcome:
+        count.trained += 1
+        return Outcome(None, None, None, 900.0, 1.0) if count.trained in slow else train(trainer, module, seed)
+
+    monkeypatch.setattr(Trainer, "train", sometimes)
+    assert len(calibrated(tmp_path).networks) == NETWORKS
+    assert count.trained == 3 + NETWORKS + len(slow)
+
+
+def test_the_first_trainings_are_of_the_original_and_progress_counts_them_all(tmp_path: Path) -> None:
+    class Watched(SilentProgress):
+        def __init__(self) -> None:
+            self.done, self.total, self.name, self.notes = 0, 0, "", list[str]()
+
+        def stage(self, name: str, total: int | None = None) -> None:
+            self.name, self.done, self.total = name, 0, total or 0
+
+        def advance(self, n: int = 1) -> None:
+            self.done += n
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    progress = Watched()
+    calibrated(tmp_path, progress=progress)
+    assert (progress.name, progress.done, progress.total) == ("Train", 3 + NETWORKS, 3 + NETWORKS)
+    assert progress.notes[0].startswith("the original reaches ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"networks": 3}, "3 networks are too few to learn from; train at least 8"),
+        ({"epochs": 0}, "0 epochs train nothing"),
+        ({"device": "tpu"}, "there is no device 'tpu'"),
+        ({"name": "missing/table.csv"}, "the folder .*missing does not exist"),
+        ({"module": nn.Flatten()}, "no convolution"),
+    ],
+)
+def test_wrong_arguments_are_refused_and_leave_nothing(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        calibrated(tmp_path, **options)
+    assert list(tmp_path.glob("*.csv")) == []
+
+
+def test_a_table_that_exists_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"table\.csv exists already; name a new file"):
+        calibrated(tmp_path)
+    assert (tmp_path / "table.csv").read_text() == "mine"
+
+
+def test_labels_without_a_class_and_folders_without_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the images have label 9, the network only 4 classes"):
+        calibrated(tmp_path, module=small(classes=4))
+    with pytest.raises(DataError, match="does not exist"):
+        calibrated(tmp_path, data=tmp_path / "nowhere")
