@@ -56,14 +56,16 @@ class DropPredictor:
 
     @classmethod
     def of(cls, table: Table, names: tuple[str, ...] = FEATURES) -> DropPredictor:
-        """Learnt from the networks of a table that have all of the scores. Raises `DataError` if these are too few."""
+        """Learnt from the networks of a table that have all of the scores, and from the original, which loses nothing.
+        Raises `DataError` if the networks are too few."""
         inputs = table.features(names)
         usable = ~np.isnan(inputs).any(1)
         if usable.sum() < LEAST_NETWORKS:
             raise DataError(f"a calibration needs at least {LEAST_NETWORKS} trained networks, not {usable.sum()}")
-        drops, errors = table.drops[usable], table.errors[usable]
+        inputs = np.vstack([inputs[usable], np.zeros(len(names))])
+        drops, errors = np.append(table.drops[usable], 0.0), np.append(table.errors[usable], 0.0)
         noise = (errors / np.hypot(drops, SCALE)) ** 2  # the error times the slope of the scale
-        return cls(names, GaussianProcess.fit(inputs[usable], np.arcsinh(drops / SCALE), noise))
+        return cls(names, GaussianProcess.fit(inputs, np.arcsinh(drops / SCALE), noise))
 
     def predict(self, scores: Mapping[str, float], original: Mapping[str, float]) -> Prediction | None:
         """None if one of the scores is no number, or can't be held against the original's."""
