@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loopwright.api import optimize
+    from loopwright.api import optimize, resume
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
     from loopwright.models.trace import trace
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LoopwrightError", "TransformationSequence", "compile", "load", "optimize", "parse_operator", "trace"]
+__all__ = [
+    "LoopwrightError",
+    "TransformationSequence",
+    "compile",
+    "load",
+    "optimize",
+    "parse_operator",
+    "resume",
+    "trace",
+]
 
 _HOMES = {
     "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
@@ -28,6 +37,7 @@ _HOMES = {
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),
+    "resume": ("loopwright.api", "resume"),
     "trace": ("loopwright.models.trace", "trace"),
 }
 

@@ -86,9 +86,7 @@ class Isolated:
             self._process.end()
             self._process = None
 
-    def call(
-        self, work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
-    ) -> Result:
+    def call(self, work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
         """``work(*arguments, **named)``; function, arguments and result have to be picklable.
 
         Raises what the work raises, and `FaultError` where it ends its process or passes the bounds.
@@ -112,7 +110,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._connection, far_end = Pipe()
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         path = [folder for folder in sys.path if folder]
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOTSTRAP, str(far_end.fileno())],
