@@ -100,7 +100,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(FACTORY)
-    options = json.dumps({"folder": str(tmp_path), "seed": 3, "kills": 20, "longest_s": 1.2})
+    options = json.dumps({"folder": str(tmp_path), "seed": 3, "kills": 20, "longest_s": 0.8})
     command = ["optimize", f"{tmp_path / 'small.py'}:Small", *FEW]
     path = [str(HERE / "deterministic"), *filter(None, sys.path)]
     done = subprocess.run(
@@ -205,14 +205,11 @@ def test_a_run_goes_on_with_what_it_began_with_only(
 
 def test_a_newer_store_is_refused_and_the_run_stays(folder: Path, refusal: Any) -> None:
     with closing(sqlite3.connect(folder / "store.sqlite")) as file:
-        file.execute("UPDATE loopwright_schema SET version = 99")
+        file.execute("INSERT INTO loopwright_schema (version) VALUES (99)")
         file.commit()
     line = refusal("optimize", "--resume", "run")
     assert "newer" in line
     assert line.endswith("then go on with loopwright optimize --resume run")
-    with Store.open(folder / "other.sqlite"):
-        pass
-    assert "is damaged" not in line
 
 
 def test_a_damaged_store_is_refused_and_the_run_stays(folder: Path, refusal: Any) -> None:

@@ -213,6 +213,8 @@ def resumed_run(folder: Path, store: str | None = None) -> Iterator[RunFolder]:
         request = state.request if store is None else replace(state.request, store=store)
         run = RunFolder(folder, state)
         with run._writing():
+            for half in folder.glob(f".{RUN}.*"):  # what `write_atomically` was writing when the run was ended
+                half.unlink()
             run._save(replace(state, request=request, resumed=state.resumed + 1))
         yield run
 
