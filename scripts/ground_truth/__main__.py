@@ -19,14 +19,15 @@ from typing import TypeVar
 import torch
 
 from loopwright.legality.capacity import Table
+from loopwright.models.images import CIFAR10
+from loopwright.training.images import load
+from loopwright.training.short import Schedule, Trainer, released
 from scripts.ground_truth.calibrating import SHIPPED, calibration_table
 from scripts.ground_truth.crossvalidating import crossvalidate
-from scripts.ground_truth.images import load
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
 from scripts.ground_truth.sampling import Sampler, extended
 from scripts.ground_truth.scoring import score
 from scripts.ground_truth.specs import Spec, module_of, network, read_specs, write_specs
-from scripts.ground_truth.training import Schedule, Trainer, released
 
 FOLDER = Path(__file__).parents[2] / "docs" / "data" / "legality"
 SPECS, ACCURACIES, SCORES = (FOLDER / name for name in ("networks.jsonl", "accuracies.csv", "scores.csv"))
@@ -59,7 +60,12 @@ def train(options: argparse.Namespace) -> None:
     done = {(row.id, row.seed) for row in read_rows(options.results)}
     jobs = [job for job in jobs_of(read_specs(options.networks), options.part) if (job[0].id, job[1]) not in done]
     schedule = Schedule(options.epochs, options.batch, options.peak)
-    trainer = Trainer(*load(options.data, device, options.images), schedule, options.most_seconds, not options.eager)
+    trainer = Trainer(
+        *load(options.data, device, most=options.images, normalisation=CIFAR10),
+        schedule,
+        options.most_seconds,
+        not options.eager,
+    )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{len(jobs)} trainings left, data ready after {monotonic() - begin:.1f} s", flush=True)
     for spec, seed in jobs[: options.most]:

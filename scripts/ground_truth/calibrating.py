@@ -7,14 +7,14 @@ from math import sqrt
 from pathlib import Path
 from statistics import mean, variance
 
-from loopwright.legality import calibration
+from loopwright.legality import capacity
 from loopwright.legality.capacity import Table, Trained
 from loopwright.legality.capacity.table import SHIPPED as NAME
 from scripts.ground_truth.results import Row, accuracies
 from scripts.ground_truth.scoring import read_scores
 from scripts.ground_truth.specs import Spec
 
-SHIPPED = Path(calibration.__file__).with_name(NAME)
+SHIPPED = Path(capacity.__file__).with_name(NAME)
 REASONABLE = 5.0
 """Networks that lose more points say nothing of the noise of good ones."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import mean
 
-from scripts.ground_truth.training import Outcome
+from loopwright.training.short import Outcome
 
 
 @dataclass(frozen=True)

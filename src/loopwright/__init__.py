@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loopwright.api import optimize, resume
+    from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
     from loopwright.models.trace import trace
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LoopwrightError",
     "TransformationSequence",
+    "calibrate",
     "compile",
     "load",
     "optimize",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
+    "calibrate": ("loopwright.calibrating", "calibrate"),
     "compile": ("loopwright.compiling", "compile"),
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),

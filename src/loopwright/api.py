@@ -16,10 +16,8 @@ from loopwright.errors import ArgumentError, LoopwrightError
 from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
+from loopwright.models.given import GivenNetwork
 from loopwright.models.images import Minibatch, load_minibatch
-from loopwright.models.network import Network
-from loopwright.models.resolve import resolve
-from loopwright.models.trace import trace
 from loopwright.report.folder import require_free
 from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
@@ -132,7 +130,7 @@ def _optimized(
 ) -> Optimized:
     stages, arguments = Stages(progress or SilentProgress()), inputs.arguments
     with stages.stage("Trace"):
-        network = _traced(inputs.source)
+        network = inputs.source.traced()
         stages.progress.traced(network)
     table = shipped() if arguments.calibration is None else Table.read(Path(arguments.calibration))
     settings = Settings(
@@ -162,7 +160,7 @@ class _Inputs:
     """What a run starts from, checked and loaded. ``model`` is empty for a module in Python."""
 
     model: str
-    source: _Source
+    source: GivenNetwork
     hardware: Target
     minibatch: Minibatch
     arguments: RunArguments
@@ -178,7 +176,7 @@ class _Inputs:
         require_runnable(hardware)
         require_device(arguments.device)
         assert model is not None
-        source = _source(model, example_input, arguments.seed)
+        source = GivenNetwork.of(model, example_input, arguments.seed)
         minibatch = load_minibatch(arguments.data, arguments.images, arguments.seed, source.input_shape)
         return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments)
 
@@ -222,36 +220,6 @@ def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> 
     ):
         if before != now:
             raise ArgumentError(f"the run in {folder} began with another {what}; optimize again into a new folder")
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """A module to be traced with an input of ``input_shape``."""
-
-    name: str
-    module: nn.Module
-    input_shape: tuple[int, ...]
-
-
-def _source(model: str | nn.Module, example_input: torch.Tensor | Sequence[int] | None, seed: int) -> _Source:
-    shape = tuple(example_input.shape if isinstance(example_input, torch.Tensor) else example_input or ())
-    if isinstance(model, str):
-        found = resolve(model, shape or None)
-        return _Source(found.name, found.build(seed), found.input_shape)
-    if not shape:
-        raise ArgumentError("a module needs an example input, as in optimize(module, torch.zeros(1, 3, 32, 32))")
-    return _Source(type(model).__name__, model, shape)
-
-
-def _traced(source: _Source) -> Network:
-    """The traced network; `ArgumentError` where it has no convolution that can be transformed."""
-    network = trace(source.module, torch.zeros(source.input_shape), source.name)
-    if not network.transformable:
-        reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in network.layers[:3])
-        raise ArgumentError(
-            f"{network.name} has no convolution that can be transformed ({reasons or 'it has no layers'})"
-        )
-    return network
 
 
 def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:

@@ -45,6 +45,9 @@ class OperatorModule(nn.Module):
         self._pools = () if form.two_inputs else weight_pools(form, self._weight_shape)
         for number, pool in enumerate(self._pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
+            for k, places in pool.members.items():  # on the module's device, as a GPU's graph of the pass wants it
+                table = None if places is None else torch.from_numpy(np.ascontiguousarray(places))
+                self.register_buffer(f"places_{k}", table, persistent=False)
         self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
         self.register_parameter("bias", nn.Parameter(torch.zeros(self._channels)) if bias else None)
         self._assembly = assemble(self._inner)
@@ -84,8 +87,9 @@ class OperatorModule(nn.Module):
         weights: dict[int, Tensor] = {}
         for number, pool in enumerate(self._pools):
             stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
-            for k, places in pool.members.items():
-                weights[k] = stored if places is None else stored[torch.from_numpy(places).to(stored.device)]
+            for k in pool.members:
+                places = getattr(self, f"places_{k}")
+                weights[k] = stored if places is None else stored[places]
         later = [] if self.then is None else self.then.contraction_weights()
         return [*(weights[k] for k in range(len(self._contractions))), *later]
 

@@ -31,6 +31,17 @@ class Normalisation:
         std = np.maximum(pixels.std((0, 2, 3), dtype=np.float64), 1 / 255)
         return Normalisation(tuple(pixels.mean((0, 2, 3), dtype=np.float64).tolist()), tuple(std.tolist()))
 
+    @staticmethod
+    def of_pixels(pixels: np.ndarray) -> Normalisation:
+        """Measured on ``pixels`` (N, H, W, C) uint8, by their counts, so that no copy of them is made."""
+        levels = np.arange(256) / 255
+        shares = [
+            np.bincount(pixels[..., c].ravel(), minlength=256) / pixels[..., c].size for c in range(pixels.shape[3])
+        ]
+        means = [float(share @ levels) for share in shares]
+        spreads = [float(np.sqrt(share @ (levels - mean) ** 2)) for share, mean in zip(shares, means, strict=True)]
+        return Normalisation(tuple(means), tuple(max(spread, 1 / 255) for spread in spreads))
+
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Normalised copy of ``pixels`` (N, C, H, W), float32."""
         mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
@@ -110,7 +121,13 @@ def _draw(
 
 
 def decode(row: EncodedImage, input_shape: Sequence[int]) -> np.ndarray:
-    """Pixels (C, H, W) of one image, float32 from 0 to 1, at the size and channel count of ``input_shape``.
+    """Pixels (C, H, W) of one image, float32 from 0 to 1, at the size and channel count of ``input_shape``; errors as
+    `decode_pixels` raises them."""
+    return decode_pixels(row, input_shape).astype(np.float32).transpose(2, 0, 1) / 255
+
+
+def decode_pixels(row: EncodedImage, input_shape: Sequence[int]) -> np.ndarray:
+    """Pixels (H, W, C) of one image, uint8, at the size and channel count of ``input_shape`` (N, C, H, W).
 
     Raises `DataError` for an image that cannot be decoded, `ArgumentError` for an input that is no image.
     """
@@ -122,8 +139,7 @@ def decode(row: EncodedImage, input_shape: Sequence[int]) -> np.ndarray:
         raise DataError(f"{row.place} does not decode as an image (JPEG, PNG, WebP, ...): {error}") from error
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, np.float32).reshape(height, width, channels) / 255
-    return pixels.transpose(2, 0, 1)
+    return np.asarray(image).reshape(height, width, channels)
 
 
 def _image_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:

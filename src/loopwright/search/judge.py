@@ -182,7 +182,7 @@ class Judge:
 
     def _protocol_text(self, test: SequentialTest) -> str:
         """How verdicts come about: the protocol, and who is on the panel."""
-        panel = sha256("\n".join(map(_identity, self._panel)).encode()).hexdigest()[:12]
+        panel = sha256("\n".join(map(identity, self._panel)).encode()).hexdigest()[:12]
         return f"{test.protocol}: {panel}" if test.protocol.stages else str(EXACT)
 
     def _verdicts(
@@ -217,7 +217,7 @@ class Judge:
 
     def _key(self, choices: Choices, question: _Question) -> VerdictKey:
         images = self._minibatch.fingerprint
-        return VerdictKey(self._network, _identity(choices), question.check, images, question.protocol)
+        return VerdictKey(self._network, identity(choices), question.check, images, question.protocol)
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -229,6 +229,6 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _identity(choices: Choices) -> str:
+def identity(choices: Choices) -> str:
     """Equal for candidates that compute the same, whatever their sequences."""
     return "; ".join(f"{layer}: {choice.key}" for layer, choice in sorted(choices.items())) or "identity"

@@ -10,6 +10,7 @@ from math import isfinite, nan
 from torch import nn
 
 from loopwright.errors import ArgumentError
+from loopwright.legality.capacity.comparison import require_comparable, require_convolution
 from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.capacity.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
 from loopwright.legality.capacity.table import Table
@@ -57,9 +58,7 @@ class CalibratedCheck:
             raise ArgumentError(f"the tolerance is {tolerance} points of accuracy; give a number such as 1.0")
         if not 0 < confidence < 1:
             raise ArgumentError(f"the confidence is {confidence}; give a probability between 0 and 1")
-        layers = convolutions(module)
-        if not layers:
-            raise ArgumentError("the network has no two-dimensional convolution that a candidate could change")
+        proxies = proxies_for(module)
         if len(minibatch) < table.images:
             raise ArgumentError(
                 f"the calibrated check was calibrated on {table.images} images, and {len(minibatch)} are given; "
@@ -67,14 +66,9 @@ class CalibratedCheck:
             )
         minibatch = minibatch.first(table.images)
         require_usable(module, minibatch, "the calibrated check")
-        proxies = {name: Fisher(layers) if name == "fisher" else named(name) for name in FEATURES}
         original = scores_of(module, minibatch, proxies)
         for name, score in original.items():
-            if not isfinite(score) or score == 0:
-                raise ArgumentError(
-                    f"of the original network, {proxies[name].title} is {score:g}, so no candidate can be held against "
-                    "it; look for weights that are no numbers, or all zero, and for a path from input to output"
-                )
+            require_comparable(proxies[name].title, score)
         predictors = tuple(DropPredictor.of(table, FEATURES[:known]) for known in STAGES)
         return cls(proxies, minibatch, original, predictors, tolerance, confidence)
 
@@ -128,6 +122,14 @@ class CalibratedCheck:
         originals = {f"{name}_original": self.original[name] for name in scores}
         known = {**scores, **originals, **predicted, "images": len(self.minibatch)}
         return Verdict(legal, CHECK, reason, scores=known)
+
+
+def proxies_for(module: nn.Module) -> dict[str, Proxy]:
+    """The proxies of `FEATURES`, for candidates of ``module``: Fisher Potential is taken at its convolutions. Raises
+    `ArgumentError` if it has none."""
+    require_convolution(module)
+    layers = convolutions(module)
+    return {name: Fisher(layers) if name == "fisher" else named(name) for name in FEATURES}
 
 
 def scores_of(module: nn.Module, minibatch: Minibatch, proxies: Mapping[str, Proxy]) -> dict[str, float]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scripts.ground_truth.images import Images, augmented, normalised
+from loopwright.search.scoring import BFLOAT16, fast_arithmetic
+from loopwright.training.images import Images, augmented, normalised
 
 EAGER_STEPS = 3
 """Steps before a graph is captured: libraries set themselves up, buffers come into being."""
 FIRST_TIMED, TIMED_STEPS = 5, 8
-EVALUATED = 1000
+EVALUATED = 250
 """Images evaluated at once."""
 
 
@@ -32,6 +33,9 @@ class Schedule:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -67,8 +71,10 @@ class Trainer:
         self._train, self._held_out, self._schedule = train, held_out, schedule
         self._most_seconds = most_seconds
         self._device = train.labels.device
+        self._dtype = arithmetic(self._device)
         self._graphs = graphs and self._device.type == "cuda"
-        self._steps_an_epoch = len(train) // schedule.batch
+        self._batch = min(schedule.batch, len(train))
+        self._steps_an_epoch = len(train) // self._batch
 
     def train(self, module: nn.Module, seed: int) -> Outcome:
         """Trains the module, in place; ``seed`` draws order and augmentation."""
@@ -76,7 +82,7 @@ class Trainer:
         module = _on_device(module, self._device).train()
         generator = torch.Generator(self._device).manual_seed(seed)
         try:
-            loss, step_ms = self._epochs(_Step(module, self._schedule, self._device), generator)
+            loss, step_ms = self._epochs(_Step(module, self._schedule, self._device, self._dtype), generator)
         except TooSlowError as slow:
             return Outcome(None, None, None, slow.step_ms, monotonic() - begin)
         accuracy, mirrored = self._accuracies(module.eval())
@@ -84,13 +90,13 @@ class Trainer:
 
     def _epochs(self, step: _Step, generator: torch.Generator) -> tuple[float, float]:
         """The mean loss of the last epoch, and the milliseconds of a step."""
-        steps, batch = self._schedule.epochs * self._steps_an_epoch, self._schedule.batch
+        steps, batch = self._schedule.epochs * self._steps_an_epoch, self._batch
         run: Callable[[], None] = step
         pace = _Pace(self._device)
         for number in range(steps):
             k = number % self._steps_an_epoch
             if k == 0:
-                pixels, labels = augmented(self._train, generator)
+                pixels, labels = augmented(self._train, generator, self._dtype)
                 step.loss_sum.zero_()
             if number == EAGER_STEPS and self._graphs:
                 run = step.captured()
@@ -106,13 +112,22 @@ class Trainer:
     def _accuracies(self, module: nn.Module) -> tuple[float, float]:
         right, right_mirrored = 0, 0
         for start in range(0, len(self._held_out), EVALUATED):
-            images = normalised(self._held_out.pixels[start : start + EVALUATED])
-            labels = self._held_out.labels[start : start + EVALUATED]
-            with torch.autocast(self._device.type, torch.bfloat16):
+            part = self._held_out.part(start, start + EVALUATED)
+            images, labels = normalised(part, self._dtype), part.labels
+            with _autocast(self._device, self._dtype):
                 plain, mirrored = module(images).float(), module(images.flip(3)).float()
             right += int((plain.argmax(1) == labels).sum())
             right_mirrored += int(((plain.softmax(1) + mirrored.softmax(1)).argmax(1) == labels).sum())
         return 100 * right / len(self._held_out), 100 * right_mirrored / len(self._held_out)
+
+
+def arithmetic(device: torch.device) -> torch.dtype:
+    """What networks are trained in: bfloat16 (with float32 weights) where the device multiplies matrices of it fast."""
+    return torch.bfloat16 if device.type == "cuda" or fast_arithmetic() == BFLOAT16 else torch.float32
+
+
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16, cache_enabled=False)
 
 
 class _Pace:
@@ -133,18 +148,17 @@ class _Pace:
 class _Step:
     """One optimisation step over tensors that stay in place; ``rate`` is the learning rate, ``loss_sum`` adds up."""
 
-    def __init__(self, module: nn.Module, schedule: Schedule, device: torch.device):
-        self._module, self._schedule, self._device = module, schedule, device
+    def __init__(self, module: nn.Module, schedule: Schedule, device: torch.device, dtype: torch.dtype):
+        self._module, self._schedule, self._device, self._dtype = module, schedule, device, dtype
         self.loss_sum = torch.zeros((), device=device)
-        self._images: Tensor | None = None
-        self._labels: Tensor | None = None
+        self._images, self._labels = torch.empty(0), torch.empty(0)
         rate, momentum, decay = torch.zeros((), device=device), schedule.momentum, schedule.weight_decay
         self._optimizer = torch.optim.SGD(module.parameters(), rate, momentum, 0, decay, nesterov=True, fused=True)
         self.rate: Tensor = self._optimizer.param_groups[0]["lr"]
 
     def load(self, images: Tensor, labels: Tensor) -> None:
         """Puts the next batch in place."""
-        if self._images is None or self._labels is None:
+        if not self._images.numel():
             self._images, self._labels = images.clone(memory_format=torch.channels_last), labels.clone()
         else:
             self._images.copy_(images)
@@ -156,7 +170,7 @@ class _Step:
 
     def _run(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self._device.type, torch.bfloat16, cache_enabled=False):
+        with _autocast(self._device, self._dtype):
             logits = self._module(self._images)
         loss = functional.cross_entropy(logits.float(), self._labels, label_smoothing=self._schedule.label_smoothing)
         loss.backward()
@@ -173,7 +187,7 @@ class _Step:
 
 
 @contextmanager
-def _side_stream(device: torch.device):
+def _side_stream(device: torch.device) -> Iterator[None]:
     """As PyTorch asks for what comes before a capture."""
     if device.type != "cuda":
         yield
@@ -190,7 +204,7 @@ def _on_device(module: nn.Module, device: torch.device) -> nn.Module:
     module = module.to(device)
     for child in module.modules():
         if isinstance(child, nn.Conv2d):
-            child.to(memory_format=torch.channels_last)
+            child.weight.data = child.weight.data.contiguous(memory_format=torch.channels_last)
     return module
 
 

@@ -1,0 +1,1 @@
+"""Training networks and measuring their accuracy."""

@@ -1,0 +1,194 @@
+"""The calibrated check for a network of one's own: some of its candidates are trained for a short time.
+
+The candidates are drawn as the search draws them. What the proxies say of each, and the accuracy that it reaches, go
+into a table that the check learns from. Scores and accuracies are kept in the store as they come, so that the same
+calibration goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from math import inf, isfinite, sqrt
+from statistics import mean, variance
+
+import torch
+from torch import nn
+
+from loopwright.errors import ArgumentError, DataError
+from loopwright.legality.capacity import Table, Trained
+from loopwright.legality.capacity.calibrated import proxies_for, scores_of
+from loopwright.legality.capacity.comparison import require_comparable
+from loopwright.legality.capacity.features import FEATURES
+from loopwright.legality.proxies._passes import require_usable
+from loopwright.legality.structure import StructureCheck
+from loopwright.legality.verdict import Verdict
+from loopwright.lowering.transformed import transformed
+from loopwright.models.dataflow import dataflow
+from loopwright.models.images import Minibatch
+from loopwright.models.network import Network
+from loopwright.search.judge import fingerprint, identity
+from loopwright.search.scoring import ORIGINAL, Choices
+from loopwright.search.space import Limits, SearchSpace
+from loopwright.search.stages import Stages
+from loopwright.store import Store, VerdictKey
+from loopwright.training.images import Images
+from loopwright.training.short import Outcome, Schedule, Trainer, arithmetic, released
+
+SCORED, TRAINED = "calibration scores", "short training"
+"""The names of the checks under which the store keeps scores and accuracies."""
+SLOWEST = 6.0
+"""Candidates whose steps take longer than so many times the original's are left out."""
+DRAWS = 50
+"""Candidates drawn at most for each that is trained."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``networks`` candidates are trained once each, the original with ``seeds`` orders of the images, each after
+    ``schedule``; candidates are drawn with ``seed``."""
+
+    networks: int = 40
+    seeds: int = 3
+    seed: int = 0
+    schedule: Schedule = field(default_factory=Schedule)
+    limits: Limits = field(default_factory=Limits)
+
+
+def calibrate(
+    network: Network,
+    minibatch: Minibatch,
+    images: tuple[Images, Images],
+    store: Store,
+    settings: Settings,
+    stages: Stages,
+) -> Table:
+    """A table of candidates of ``network``: scores on ``minibatch``, and accuracies on the second of ``images`` after
+    training on the first, on the device where they lie. Every training starts from the network's weights as they are.
+
+    Raises `ArgumentError` where nothing can be held against the network or too few candidates can be trained,
+    `DataError` for labels that the network has no class for.
+    """
+    _require_classes(network, images)
+    with stages.stage("Transform", len(network.workloads)) as progress:
+        space = SearchSpace.of(network.workloads, random.Random(settings.seed), settings.limits, progress.advance)
+        candidates = list(islice(_candidates(network, space, settings.seed), settings.networks * 2))
+    with stages.stage("Train", settings.networks + settings.seeds) as progress:
+        records = _Records(network, minibatch, images, store, settings.schedule)
+        original = [records.accuracy(ORIGINAL, seed, progress.advance) for seed in range(settings.seeds)]
+        best, error = mean(original), _error(original, len(images[1]))
+        progress.note(f"the original reaches {best:.2f} %, give or take {error:.2f} points for one training")
+        found = [Trained("original", frozenset(), 0.0, error / sqrt(len(original)), records.scores(ORIGINAL))]
+        for number, choices in enumerate(candidates):
+            if len(found) > settings.networks:
+                break
+            accuracy = records.accuracy(choices, 0, progress.advance)
+            scores = records.scores(choices)
+            if isfinite(accuracy) and all(map(isfinite, scores.values())):
+                name = f"n{number:03}"
+                found.append(Trained(name, frozenset([name]), best - accuracy, error, scores))
+    return Table(found[0], tuple(found[1:]), len(minibatch))
+
+
+def _candidates(network: Network, space: SearchSpace, seed: int) -> Iterator[Choices]:
+    """Different ones that are legal by structure, as a search draws them."""
+    structure, rng, seen = StructureCheck.of(dataflow(network)), random.Random(f"calibration {seed}"), {identity({})}
+    for _ in range(DRAWS * len(space.layers)):
+        choices = space.chosen(space.draw_spread(rng))
+        if identity(choices) not in seen and structure.judge({name: own.form for name, own in choices.items()}).legal:
+            seen.add(identity(choices))
+            yield choices
+
+
+def _error(accuracies: list[float], held_out: int) -> float:
+    """The standard error of one training in points: over orders of the images, and at least that of counting the right
+    answers among ``held_out`` images."""
+    share = min(max(mean(accuracies) / 100, 0.5 / held_out), 1 - 0.5 / held_out)
+    counting = 100 * sqrt(share * (1 - share) / held_out)
+    return max(counting, sqrt(variance(accuracies)) if len(accuracies) > 1 else 0.0)
+
+
+class _Records:
+    """Scores and accuracies of candidates; out of the store where they are known."""
+
+    def __init__(
+        self, network: Network, minibatch: Minibatch, images: tuple[Images, Images], store: Store, schedule: Schedule
+    ):
+        self._network, self._minibatch, self._store, self._schedule = network, minibatch, store, schedule
+        self._images, self._device = images, images[0].labels.device
+        self._content = fingerprint(network.module)
+        self._data = f"{images[0].fingerprint[:32]}{images[1].fingerprint[:32]}"
+        self._seconds = inf
+        self._proxies = proxies_for(network.module)
+        require_usable(network.module, minibatch, "the calibrated check")
+        for name, score in self.scores(ORIGINAL).items():
+            require_comparable(self._proxies[name].title, score)
+
+    def scores(self, choices: Choices) -> Mapping[str, float]:
+        """What every proxy says."""
+
+        def scored() -> Verdict:
+            module = self._module(choices).to(self._device)
+            return Verdict(True, SCORED, "scored", scores=scores_of(module, self._minibatch, self._proxies))
+
+        key = VerdictKey(self._content, identity(choices), SCORED, self._minibatch.fingerprint, ", ".join(FEATURES))
+        return self._known(key, scored).scores
+
+    def accuracy(self, choices: Choices, seed: int, advance: Callable[[], None]) -> float:
+        """In percent of the images held out, averaged with their mirror images; NaN for a network that takes too long.
+        ``advance`` is called after a training that was finished."""
+
+        def trained() -> Verdict:
+            trainer = Trainer(*self._images, self._schedule, SLOWEST * self._seconds)
+            outcome = trainer.train(self._module(choices), seed)
+            released()
+            return _verdict(outcome)
+
+        how = f"{self._schedule}, seed {seed}, {arithmetic(self._device)} on {self._device.type}"
+        scores = self._known(VerdictKey(self._content, identity(choices), TRAINED, self._data, how), trained).scores
+        if not choices:
+            self._seconds = min(self._seconds, scores["seconds"])
+        accuracy = scores.get("accuracy", float("nan"))
+        if isfinite(accuracy):
+            advance()
+        return accuracy
+
+    def _module(self, choices: Choices) -> nn.Module:
+        """A candidate with the weights that it inherits; a copy."""
+        with torch.no_grad():
+            return copy.deepcopy(transformed(self._network, {name: own.form for name, own in choices.items()}))
+
+    def _known(self, key: VerdictKey, make: Callable[[], Verdict]) -> Verdict:
+        found = self._store.verdict(key)
+        if found is None:
+            found = make()
+            self._store.record_verdict(key, found)
+        return found
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    """An outcome as the store keeps it."""
+    known = {"seconds": outcome.seconds, "step_ms": outcome.step_ms}
+    if outcome.accuracy_mirrored is None:
+        return Verdict(False, TRAINED, f"not trained: {outcome.step_ms:.0f} ms a step", scores=known)
+    accuracy = outcome.accuracy_mirrored
+    return Verdict(True, TRAINED, f"reaches {accuracy:.2f} %", scores={"accuracy": accuracy, **known})
+
+
+def _require_classes(network: Network, images: tuple[Images, Images]) -> None:
+    module = network.module
+    most = max(int(part.labels.max()) for part in images)
+    modes = {child: child.training for child in module.modules()}
+    try:
+        with torch.no_grad():
+            shape = module.eval()(torch.zeros(network.input_shape)).shape
+    finally:
+        for child, training in modes.items():
+            child.training = training
+    if len(shape) != 2:
+        raise ArgumentError(f"the network returns {tuple(shape)}; training needs class scores of shape (N, classes)")
+    if most >= shape[1]:
+        raise DataError(f"the images have label {most}, the network only {shape[1]} classes")
