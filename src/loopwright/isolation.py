@@ -1,20 +1,25 @@
 """Work that may crash, hang or take all memory, done in a process of its own: a fault there is an exception here.
 
-The process is started afresh, not forked (what runs compiled code has threads, which no fork survives), and serves many
-calls, since its imports take seconds. After a fault the next call starts another.
+`Isolated` starts its process afresh (what runs compiled code has threads, which no fork survives) and gives it many
+calls, since its imports take seconds; after a fault the next call starts another. `forked` is for work on what can't be
+sent to another process.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
+from functools import partial
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
@@ -72,7 +77,7 @@ class Isolated:
 
     def __init__(self, bounds: Bounds | None = None):
         self.bounds = bounds or Bounds()
-        self._process: _Process | None = None
+        self._process: _Fresh | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,10 +96,11 @@ class Isolated:
 
         Raises what the work raises, and `FaultError` where it ends its process or passes the bounds.
         """
-        process = self._process = self._process or _Process()
+        process = self._process = self._process or _Fresh()
         complete = False
         try:
-            answer = process.answer((work, arguments, named), self.bounds)
+            process.send((work, arguments, named))
+            answer = process.answer(self.bounds)
             complete = True
         finally:
             if not complete:  # a fault, or an interrupt of ours
@@ -105,29 +111,32 @@ class Isolated:
         return result
 
 
-class _Process:
-    """The process, its connection, and what it writes to standard output and error."""
+class _Process(ABC):
+    """A process with a connection to it; ``log`` is what it writes to standard output and error."""
 
-    def __init__(self) -> None:
-        self._connection, far_end = Pipe()
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        path = [folder for folder in sys.path if folder]
-        self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOTSTRAP, str(far_end.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            pass_fds=(far_end.fileno(),),
-            start_new_session=True,  # an interrupt from the terminal goes to us alone
-        )
-        far_end.close()  # so that the child's end is the only one, and its death is noticed
+    def __init__(self, connection: Connection, log: IO[bytes]):
+        self._connection, self._log = connection, log
 
-    def answer(self, request: object, bounds: Bounds) -> Any:
-        """What the child sends back. Raises `FaultError`."""
-        end = monotonic() + bounds.seconds
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Its number; that of its group as well."""
+
+    @abstractmethod
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Its exit code, once it has ended or so much time has passed."""
+
+    def send(self, request: object) -> None:
+        """Raises `FaultError`."""
         try:
             self._connection.send(request)
+        except ConnectionError as error:
+            raise FaultError(CRASH, self._ended()) from error
+
+    def answer(self, bounds: Bounds) -> Any:
+        """What it sends, or raises. Raises `FaultError`."""
+        end = monotonic() + bounds.seconds
+        try:
             while not self._connection.poll(WATCHED_EVERY_S):
                 if monotonic() > end:
                     raise FaultError(TIME, f"not done within {bounds.seconds:g} s")
@@ -143,26 +152,119 @@ class _Process:
     def end(self) -> None:
         """Kills the process and those that it started."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.kill()
-        self._popen.wait()
+            os.killpg(self.pid, signal.SIGKILL)
+        if self.wait(0) is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
         self._connection.close()
         self._log.close()
 
     def _resident_bytes(self) -> int:
         try:
-            return int(Path(f"/proc/{self._popen.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError):  # no Linux, or the process has just ended
             return 0
 
     def _ended(self) -> str:
         """How the process ended, with the last line that it wrote before any trace of its stack."""
-        with suppress(subprocess.TimeoutExpired):
-            self._popen.wait(timeout=5)
+        code = self.wait(5)
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
         said = [line for line in lines if line and not line.startswith(STACK_TRACE)]
-        return ": ".join([how_it_ended(self._popen.returncode), *said[-1:]])
+        return ": ".join([how_it_ended(code), *said[-1:]])
+
+
+class _Fresh(_Process):
+    """A new interpreter, which serves calls until the connection is closed."""
+
+    def __init__(self) -> None:
+        here, there = Pipe()
+        log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        super().__init__(here, log)
+        path = [folder for folder in sys.path if folder]
+        self._popen = subprocess.Popen(
+            [sys.executable, "-P", "-c", _BOOTSTRAP, str(there.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+            pass_fds=(there.fileno(),),
+            start_new_session=True,  # an interrupt from the terminal goes to us alone
+        )
+        there.close()  # so that the child's end is the only one, and its death is noticed
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        return self._popen.returncode
+
+
+class _Forked(_Process):
+    """A copy of this process, which does one thing."""
+
+    def __init__(self, work: Callable[[], object]):
+        context = get_context("fork")
+        here, there = context.Pipe()
+        log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        super().__init__(here, log)
+        self._process = context.Process(target=_do, args=(work, here, there, log), daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # threads are running; the work uses nothing of theirs
+            self._process.start()
+        there.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        self._process.join(seconds)
+        return self._process.exitcode
+
+
+def forked(work: Callable[[], Result], bounds: Bounds) -> Result:
+    """``work()`` in a copy of this process; only the result has to be picklable. The work must not compute on the
+    threads of PyTorch or TVM, of which the copy has none.
+
+    Raises what the work raises, and `FaultError` where it ends its process or passes the bounds.
+    """
+    process = _Forked(work)
+    try:
+        answer = process.answer(bounds)
+    finally:
+        process.end()
+    if isinstance(answer, _Raised):
+        raise answer.error
+    result: Result = answer
+    return result
+
+
+def _do(work: Callable[[], object], inherited: Connection, connection: Connection, log: IO[bytes]) -> None:
+    """The whole life of a forked process."""
+    os.setpgrp()
+    end_with_parent()
+    _be_first_to_go()
+    faulthandler.disable()  # which would write to where the parent's errors go
+    inherited.close()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for descriptor in (1, 2):
+        os.dup2(log.fileno(), descriptor)
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent has ended
+        connection.send(_done(work))
+
+
+def _done(work: Callable[[], object]) -> object:
+    """What the work gives, or raises."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
+        return _Raised(error)
 
 
 def _out_of_memory(bounds: Bounds) -> FaultError:
@@ -177,11 +279,7 @@ def serve(descriptor: int) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has ended
         while True:
             work, arguments, named = connection.recv()
-            try:
-                answer = work(*arguments, **named)
-            except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
-                answer = _Raised(error)
-            connection.send(answer)
+            connection.send(_done(partial(work, *arguments, **named)))
 
 
 def _be_first_to_go() -> None:

@@ -17,7 +17,7 @@ from loopwright.legality.capacity import CalibratedCheck, Table, shipped
 from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
 from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
-from loopwright.lowering.network import CompiledNetwork, compile_network
+from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
@@ -25,6 +25,7 @@ from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
 from loopwright.registry import unknown
 from loopwright.search.candidate import Candidate
+from loopwright.search.compiling import compile_apart
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
 from loopwright.search.reuse import Reuse
@@ -252,7 +253,7 @@ class _Compiled:
         choices = shrunk(network, space, chosen, latencies)
         judged, module = _module(network, chosen), _module(network, choices)
         inherit(module, judged)
-        compiled = compile_network(network, module, target, latencies.schedule)
+        compiled = compile_apart(network, module, target, latencies.schedule)
         require_agreement(network, judged, compiled)
         return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
 
