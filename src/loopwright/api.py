@@ -112,7 +112,7 @@ def resume(
     Raises `LoopwrightError`: for a folder whose run is finished or is at work, or where network or images are no longer
     what they were.
     """
-    with resumed_run(Path(folder), None if store is None else _written(store)) as run:
+    with resumed_run(Path(folder)) as run:
         request = run.state.request
         _require_same_place(request, run.path)
         if module is None and not request.model:
@@ -121,7 +121,9 @@ def resume(
             )
         inputs = _Inputs.of(request.model or module, request.input_shape, request.arguments)
         _require_same_inputs(request, inputs, run.path)
-        with Store.open(request.store if store is None else store) as opened:
+        where = store or request.store
+        with Store.open(where) as opened:
+            run.go_on(_written(where))
             return _optimized(inputs, opened, request.command, run, retry_failures, progress)
 
 

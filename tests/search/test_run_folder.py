@@ -85,9 +85,12 @@ def test_what_fails_later_stays_and_says_how_to_go_on(error: Exception, tmp_path
 
 def test_a_run_goes_on(unfinished: Path):
     with resumed_run(unfinished) as run:
+        assert run.state == RunState(REQUEST)
+        run.go_on(REQUEST.store)
+    with resumed_run(unfinished) as run:
         assert run.state == RunState(REQUEST, resumed=1)
-    with resumed_run(unfinished, store="postgresql://db/team") as run:
-        assert run.state == RunState(replace(REQUEST, store="postgresql://db/team"), resumed=2)
+        run.go_on("postgresql://db/team")
+        assert RunState.read(unfinished) == RunState(replace(REQUEST, store="postgresql://db/team"), resumed=2)
         deliver(run)
     refused = pytest.raises(ArgumentError, match=r"the run in .* is finished; its report is .*report.html")
     with refused, resumed_run(unfinished):
@@ -129,6 +132,7 @@ def ended_at(step: int, folder: Path) -> bool:
 
         Path.replace = moving  # type: ignore[method-assign,assignment]
         with resumed_run(folder) as run:
+            run.go_on("/store.sqlite")
             deliver(run)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9

@@ -124,6 +124,14 @@ class RunFolder:
         self.path, self.state = path, state
         self._work = path / UNFINISHED
 
+    def go_on(self, store: str) -> None:
+        """Notes that the run goes on, with what is in ``store``."""
+        with self._writing():
+            for half in self.path.glob(f".{RUN}.*"):  # what `write_atomically` was writing when the run was ended
+                half.unlink()
+            request = replace(self.state.request, store=store)
+            self._save(replace(self.state, request=request, resumed=self.state.resumed + 1))
+
     def timings(self, key: Sequence[str], take: Callable[[], list[Measurement]]) -> list[Measurement]:
         """The timings that ``take`` took in this run, whenever that was; ``key`` says of what they are."""
         path = self._work / "finalists.json"
@@ -197,8 +205,8 @@ def new_run(out: Path, request: RunRequest) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def resumed_run(folder: Path, store: str | None = None) -> Iterator[RunFolder]:
-    """The folder of a run that was ended before its end; ``store`` takes the place of the store that it used.
+def resumed_run(folder: Path) -> Iterator[RunFolder]:
+    """The folder of a run that was ended before its end; `RunFolder.go_on` is for when nothing stands in its way.
 
     Raises `ArgumentError` where there is no such run, or where another process works on it.
     """
@@ -210,13 +218,7 @@ def resumed_run(folder: Path, store: str | None = None) -> Iterator[RunFolder]:
             raise ArgumentError(f"{folder} holds no run that could go on; name one that optimize was given as --out")
         if state.finished:
             raise ArgumentError(f"the run in {folder} is finished; its report is {folder / 'report.html'}")
-        request = state.request if store is None else replace(state.request, store=store)
-        run = RunFolder(folder, state)
-        with run._writing():
-            for half in folder.glob(f".{RUN}.*"):  # what `write_atomically` was writing when the run was ended
-                half.unlink()
-            run._save(replace(state, request=request, resumed=state.resumed + 1))
-        yield run
+        yield RunFolder(folder, state)
 
 
 @contextmanager
