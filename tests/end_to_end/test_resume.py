@@ -260,7 +260,9 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(
     ballast = fill(small_disk, 64 * 1024)
     line = refusal("optimize", "--resume", str(out))
     assert "No space left on device" in line
-    assert line.endswith(f"; free some space, or mend {out}; then go on with loopwright optimize --resume {out}")
+    assert line.endswith(
+        f"; free some space, or mend its permissions; then go on with loopwright optimize --resume {out}"
+    )
     assert not (out / "network.json").exists()
     ballast.unlink()
     assert run(["optimize", "--resume", str(out)]) == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,7 @@ REQUEST = RunRequest(
     "ab",
     "cd",
 )
+NOBODY = 65534
 TIMINGS = [Measurement((1.0, 2.5), Protocol(rounds=2)), Measurement((3.0,), Protocol(rounds=1))]
 
 
@@ -186,6 +190,45 @@ def test_two_processes_never_work_on_one_folder(
     holder.wait()
     with resumed_run(unfinished) as run:
         deliver(run)
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user can reach, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-run-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Permissions count for root as well while this lasts."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+def test_a_read_only_folder_is_told_and_nothing_is_lost(shared_folder: Path):
+    with pytest.raises(KeyboardInterrupt), new_run(shared_folder / "net", REQUEST):
+        raise KeyboardInterrupt
+    for folder in (shared_folder / "net", shared_folder):
+        folder.chmod(0o555)
+    before = (shared_folder / "net" / RUN).read_bytes()
+    told = pytest.raises(StoreError, match="can't be written .Permission denied.; free some space, or mend its perm")
+    with unprivileged(), told, resumed_run(shared_folder / "net") as run:
+        run.go_on("/store.sqlite")
+    told = pytest.raises(ArgumentError, match="can't be made .Permission denied.; name a folder that you may write to")
+    with unprivileged(), told, new_run(shared_folder / "other", REQUEST):
+        pass
+    for folder in (shared_folder, shared_folder / "net"):
+        folder.chmod(0o755)
+    assert files(shared_folder) == ["net/run.json"]
+    assert (shared_folder / "net" / RUN).read_bytes() == before
 
 
 @pytest.mark.parametrize(

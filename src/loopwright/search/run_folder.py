@@ -169,7 +169,9 @@ class RunFolder:
             yield
         except (OSError, SafetensorError, ArgumentError) as error:
             reason = str(error).splitlines()[0]
-            raise StoreError(f"the result can't be written: {reason}; free some space, or mend {self.path}") from error
+            raise StoreError(
+                f"the run's folder can't be written: {reason}; free some space, or mend its permissions"
+            ) from error
 
 
 @contextmanager
