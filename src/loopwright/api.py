@@ -85,7 +85,7 @@ def optimize(
     if folder is not None:
         require_free(folder)
     arguments = RunArguments(
-        target, _absolute(data), configurations, images, seed, device, legality, tolerance, _absolute(calibration)
+        target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration)
     )
     inputs = _Inputs.of(model, example_input, arguments)
     where = store or default_path()
@@ -196,8 +196,8 @@ class _Inputs:
         )
 
 
-def _absolute(path: Path | str | None) -> str | None:
-    return None if path is None else str(Path(path).absolute())
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _written(store: Path | str) -> str:
@@ -207,10 +207,12 @@ def _written(store: Path | str) -> str:
 
 
 def _require_same_place(request: RunRequest, folder: Path) -> None:
-    """Raises `ArgumentError` where the model's file was named relative to another directory."""
-    file = request.model.rpartition(":")[0]
-    if file.endswith(".py") and not Path(file).is_absolute() and str(Path.cwd()) != request.directory:
-        raise ArgumentError(f"the run in {folder} is of {request.model} in {request.directory}; go on with it there")
+    """Raises `ArgumentError` where a file was named relative to another directory."""
+    module = request.model.rpartition(":")[0]
+    named = (module if module.endswith(".py") else None, request.arguments.data, request.arguments.calibration)
+    relative = next((name for name in named if name and not Path(name).is_absolute()), None)
+    if relative is not None and str(Path.cwd()) != request.directory:
+        raise ArgumentError(f"the run in {folder} is of {relative} in {request.directory}; go on with it there")
 
 
 def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> None:

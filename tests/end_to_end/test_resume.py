@@ -198,7 +198,7 @@ def test_a_run_goes_on_with_what_it_began_with_only(
     (folder / "elsewhere").mkdir()
     with monkeypatch.context() as patched:
         patched.chdir(folder / "elsewhere")
-        assert f"is of small.py:Small in {folder}; go on with it there" in refusal("optimize", "--resume", "../run")
+        assert f"is of small.py in {folder}; go on with it there" in refusal("optimize", "--resume", "../run")
     (folder / "small.py").write_text(FACTORY.replace("16, 32, 3", "16, 32, 5"))
     assert "the run in run began with another network; optimize again" in refusal("optimize", "--resume", "run")
 

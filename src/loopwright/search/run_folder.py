@@ -38,7 +38,7 @@ LOCK_PATIENCE_S = 3.0
 
 @dataclass(frozen=True)
 class RunArguments:
-    """What `optimize` was given, but for the network, the store and the folder; files by their absolute paths."""
+    """What `optimize` was given, but for the network, the store and the folder; files as they were named."""
 
     target: str = "cpu"
     data: str | None = None
