@@ -14,8 +14,8 @@ COMMANDS = (
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 END = """
 Exit codes: 0 when the command has done its work, 2 when something in its input has to be mended (one line on standard
-error says what is wrong and what would be right), 130 when it was interrupted. An interrupted run leaves no folder;
-what it has timed and judged stays in the store, and the next run goes on from there.
+error says what is wrong and what would be right), 130 when it was interrupted. What an interrupted
+command has timed and judged stays in the store, and [`optimize --resume` goes on](resuming.md) with its run.
 """
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loopwright.api import optimize
+    from loopwright.api import optimize, resume
     from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
@@ -28,6 +28,7 @@ __all__ = [
     "load",
     "optimize",
     "parse_operator",
+    "resume",
     "trace",
 ]
 
@@ -39,6 +40,7 @@ _HOMES = {
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),
+    "resume": ("loopwright.api", "resume"),
     "trace": ("loopwright.models.trace", "trace"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,19 +17,23 @@ from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
 from loopwright.models.given import GivenNetwork
-from loopwright.models.images import load_minibatch
+from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.report.folder import require_free
 from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
-from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, new_folder, save
+from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, save
+from loopwright.search.judge import fingerprint
 from loopwright.search.progress import Progress, SilentProgress
 from loopwright.search.run import CapacityCheck, Outcome, Settings, run_search
+from loopwright.search.run_folder import RunArguments, RunFolder, RunRequest, new_run, resumed_run
 from loopwright.search.stages import Stages
 from loopwright.store import Store, default_path
+from loopwright.store.location import located, shown
 from loopwright.targets.processors import require_runnable
+from loopwright.targets.target import Target
 
-__all__ = ["Optimized", "load", "optimize"]
+__all__ = ["Optimized", "load", "optimize", "resume"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ def optimize(
     tolerance: float = 1.0,
     calibration: Path | str | None = None,
     store: Path | str | None = None,
+    retry_failures: bool = False,
     progress: Progress | None = None,
     command: str = "loopwright.optimize",
 ) -> Optimized:
@@ -71,35 +76,154 @@ def optimize(
     predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
     table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``store``
     keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's cache folder).
+    What could not be timed in an earlier run is left out, or with ``retry_failures`` tried again.
 
-    Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
+    Raises `LoopwrightError`, of which the message says what would be right. Where the input is wrong, ``out`` is not
+    made; a run that ends in any other way before its end is gone on with by `resume`.
     """
     folder = None if out is None else Path(out)
     if folder is not None:
         require_free(folder)
-    hardware = targets.named(target)
-    if hardware.gpu is not None:
-        raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
-    require_runnable(hardware)
-    require_device(device)
-    source = GivenNetwork.of(model, example_input, seed)
-    minibatch = load_minibatch(data, images, seed, source.input_shape)
-    stages = Stages(progress or SilentProgress())
+    arguments = RunArguments(
+        target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration)
+    )
+    inputs = _Inputs.of(model, example_input, arguments)
+    where = store or default_path()
     with ExitStack() as open_things:
-        opened = open_things.enter_context(Store.open(store or default_path()))
-        staged = None if folder is None else open_things.enter_context(new_folder(folder))
-        with stages.stage("Trace"):
-            network = source.traced()
-            stages.progress.traced(network)
-        table = shipped() if calibration is None else Table.read(Path(calibration))
-        settings = Settings(configurations, seed, device=device, capacity=CapacityCheck(legality, tolerance, table))
-        outcome = run_search(network, minibatch, hardware, opened, settings, stages)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)
-        summary = summary_of(outcome, inputs, stages.seconds)
-        if staged is not None:
-            _write(staged, model if isinstance(model, str) else "", outcome, summary)
-    return Optimized(outcome.module, outcome.compiled, summary, folder)
+        opened = open_things.enter_context(Store.open(where))
+        run = None if folder is None else open_things.enter_context(new_run(folder, inputs.request(where, command)))
+        return _optimized(inputs, opened, command, run, retry_failures, progress)
+
+
+def resume(
+    folder: Path | str,
+    module: nn.Module | None = None,
+    *,
+    store: Path | str | None = None,
+    retry_failures: bool = False,
+    progress: Progress | None = None,
+) -> Optimized:
+    """Goes on with the run in ``folder`` that `optimize` began and did not finish, whatever ended it. Nothing is judged
+    or timed again, and the result is what it would have been.
+
+    ``module`` is the network, as it was given to `optimize`, where that was a module. ``store`` is where the run's
+    timings and verdicts are now, if they were moved or its address has a password, which the folder does not keep.
+
+    Raises `LoopwrightError`: for a folder whose run is finished or is at work, or where network or images are no longer
+    what they were.
+    """
+    with resumed_run(Path(folder)) as run:
+        request = run.state.request
+        _require_same_place(request, run.path)
+        if module is None and not request.model:
+            raise ArgumentError(
+                f"the run in {folder} is of a module in Python; go on with loopwright.resume({str(folder)!r}, module)"
+            )
+        inputs = _Inputs.of(request.model or module, request.input_shape, request.arguments)
+        _require_same_inputs(request, inputs, run.path)
+        where = store or request.store
+        with Store.open(where) as opened:
+            run.go_on(_written(where))
+            return _optimized(inputs, opened, request.command, run, retry_failures, progress)
+
+
+def _optimized(
+    inputs: _Inputs, store: Store, command: str, run: RunFolder | None, retry_failures: bool, progress: Progress | None
+) -> Optimized:
+    stages, arguments = Stages(progress or SilentProgress()), inputs.arguments
+    with stages.stage("Trace"):
+        network = inputs.source.traced()
+        stages.progress.traced(network)
+    table = shipped() if arguments.calibration is None else Table.read(Path(arguments.calibration))
+    settings = Settings(
+        arguments.configurations,
+        arguments.seed,
+        device=arguments.device,
+        capacity=CapacityCheck(arguments.legality, arguments.tolerance, table),
+        retry_failures=retry_failures,
+    )
+    kept = {} if run is None else {"kept": run.timings}
+    outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, **kept)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
+    summary = summary_of(outcome, about, stages.seconds)
+    if run is not None:
+        if run.state.resumed:
+            times = "once" if run.state.resumed == 1 else f"{run.state.resumed} times"
+            note = f"this run was ended and went on {times}; the times of its stages are those since then"
+            summary = replace(summary, notes=(*summary.notes, note))
+        with run.result() as staged:
+            _write(staged, inputs.model, outcome, summary)
+    return Optimized(outcome.module, outcome.compiled, summary, None if run is None else run.path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """What a run starts from, checked and loaded. ``model`` is empty for a module in Python."""
+
+    model: str
+    source: GivenNetwork
+    hardware: Target
+    minibatch: Minibatch
+    arguments: RunArguments
+
+    @classmethod
+    def of(
+        cls, model: str | nn.Module | None, example_input: torch.Tensor | Sequence[int] | None, arguments: RunArguments
+    ) -> _Inputs:
+        """Raises `LoopwrightError` for what can't be used."""
+        hardware = targets.named(arguments.target)
+        if hardware.gpu is not None:
+            raise ArgumentError(f"networks are optimized for processors, not for {arguments.target}; take target=cpu")
+        require_runnable(hardware)
+        require_device(arguments.device)
+        assert model is not None
+        source = GivenNetwork.of(model, example_input, arguments.seed)
+        minibatch = load_minibatch(arguments.data, arguments.images, arguments.seed, source.input_shape)
+        return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments)
+
+    def request(self, store: Path | str, command: str) -> RunRequest:
+        """The run as text."""
+        return RunRequest(
+            self.model,
+            self.source.input_shape,
+            self.arguments,
+            _written(store),
+            command,
+            str(Path.cwd()),
+            fingerprint(self.source.module),
+            self.minibatch.fingerprint,
+        )
+
+
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _written(store: Path | str) -> str:
+    """The store as a run's folder names it: an absolute path, or an address without password."""
+    address = located(store)
+    return str(address.absolute()) if isinstance(address, Path) else shown(address)
+
+
+def _require_same_place(request: RunRequest, folder: Path) -> None:
+    """Raises `ArgumentError` where a file was named relative to another directory."""
+    module = request.model.rpartition(":")[0]
+    named = (module if module.endswith(".py") else None, request.arguments.data, request.arguments.calibration)
+    relative = next((name for name in named if name and not Path(name).is_absolute()), None)
+    if relative is not None and str(Path.cwd()) != request.directory:
+        raise ArgumentError(f"the run in {folder} is of {relative} in {request.directory}; go on with it there")
+
+
+def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> None:
+    """Raises `ArgumentError` where network or images are others than those that the run began with."""
+    found = inputs.request("", "")
+    for what, before, now in (
+        ("network", request.network, found.network),
+        ("images", request.minibatch, found.minibatch),
+    ):
+        if before != now:
+            raise ArgumentError(f"the run in {folder} began with another {what}; optimize again into a new folder")
 
 
 def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:

@@ -44,5 +44,9 @@ class StoreError(LoopwrightError):
     """A store or run folder is unusable; the message says what to do."""
 
 
+class StoppedError(LoopwrightError):
+    """The user ended a run; the message says how to go on with it."""
+
+
 class InvalidNestError(AssertionError):
     """A nest breaks the invariant (schedule is a bijection onto the box of loops): a bug in a transformation."""

@@ -12,3 +12,12 @@ def end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def how_it_ended(code: int | None) -> str:
+    """The exit code of a process in words; a negative one is the signal that ended it.
+
+    >>> how_it_ended(-11), how_it_ended(3)
+    ('ended by SIGSEGV', 'ended with code 3')
+    """
+    return f"ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"

@@ -220,19 +220,3 @@ def test_a_server_that_cannot_be_reached_is_one_line_without_the_password(
     assert "s3cr3t" not in line
     assert said.out == ""
     assert not (tmp_path / "run").exists()
-
-
-def test_an_interrupted_run_leaves_no_folder_and_can_be_run_again(
-    factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from loopwright.search import run as search_run
-
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(search_run, "measure", interrupt)
-        assert optimize(factory, tmp_path / "runs" / "first", tmp_path / "store.sqlite") == 130
-    assert not (tmp_path / "runs").exists()
-    assert optimize(factory, tmp_path / "runs" / "first", tmp_path / "store.sqlite") == 0
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["first"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from loopwright.measurement import tune as tuning
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import compile_function
 from loopwright.measurement.timer import Call, Measurement, Protocol, measure
-from loopwright.measurement.tune import TuningError, tune
+from loopwright.measurement.tune import TuningError, tune, tune_checked
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
 from tests.lowering.forms import conv
@@ -78,3 +79,19 @@ def test_the_thread_that_times_has_the_threads_of_the_target(monkeypatch: pytest
     monkeypatch.setattr(tuning, "set_threads", set_here)
     monkeypatch.setattr(tuning, "measure", timed)
     tune(conv(16, 16, 8), 1, Epilogue(), cpu(), SHORT)
+
+
+def test_a_failure_keeps_its_stage_from_process_to_process() -> None:
+    received = pickle.loads(pickle.dumps(TuningError("check", "rows=2: differs")))
+    assert (received.stage, str(received)) == ("check", "rows=2: differs")
+
+
+def test_whatever_goes_wrong_is_a_failure_of_that_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("no such loop\nat line 3")
+
+    form = operator_form(parse("conv2d(co=16, ci=16, oh=8, ow=8)").nest())
+    monkeypatch.setattr(tuning, "build_kernel", broken)
+    with pytest.raises(TuningError, match="^IndexError: no such loop$") as failed:
+        tune_checked(form, 1, Epilogue(), cpu(threads=1), SHORT, variants(form, cpu())[:1], 1.0)
+    assert failed.value.stage == "build"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loopwright.errors import ArgumentError, StoreError
-from loopwright.report.folder import read_run, write_atomically
+from loopwright.report.folder import read_run
 from loopwright.report.page import write_report
 from tests.report.example import example_run
 
@@ -37,17 +37,3 @@ def test_a_summary_that_can_t_be_used_is_refused_with_its_path(content: bytes, m
     (tmp_path / "summary.json").write_bytes(content)
     with pytest.raises(StoreError, match=f"summary.json.*{message}"):
         read_run(tmp_path)
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path):
-    path = tmp_path / "page.html"
-    write_atomically(path, "first\n")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "second\ud800")
-    assert path.read_text() == "first\n"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_that_can_t_be_written_to_is_one_line(tmp_path: Path):
-    with pytest.raises(ArgumentError, match="can't be written"):
-        write_atomically(tmp_path / "nowhere" / "page.html", "")

@@ -10,7 +10,7 @@ from torch import nn
 from loopwright.errors import ArgumentError
 from loopwright.lowering.transformed import transformed
 from loopwright.models.trace import trace
-from loopwright.search.deliver import SPEC, WEIGHTS, ChangedLayer, NetworkSpec, load, new_folder, save
+from loopwright.search.deliver import SPEC, WEIGHTS, ChangedLayer, NetworkSpec, load, save
 
 SEQUENCES = {"0": "bottleneck(oh, 2) -> bottleneck(ow, 2)", "2": "unroll(co, 2) -> on s1: group(co, ci, 2)"}
 
@@ -27,9 +27,8 @@ def saved(tmp_path: Path) -> tuple[Path, nn.Module]:
     operators = {layer.name: str(layer.operator) for layer in network.transformable}
     spec = NetworkSpec("", (1, 3, 8, 8), {k: ChangedLayer(operators[k], text) for k, text in SEQUENCES.items()})
     module = transformed(network, {name: layer.form for name, layer in spec.layers.items()})
-    with new_folder(tmp_path / "run") as folder:
-        save(folder, spec, module)
-    return tmp_path / "run", module
+    save(tmp_path, spec, module)
+    return tmp_path, module
 
 
 def test_a_loaded_network_gives_the_same_outputs_and_trains(saved: tuple[Path, nn.Module]) -> None:
@@ -50,9 +49,8 @@ def test_registered_models_need_no_module(tmp_path: Path) -> None:
     spec = NetworkSpec(
         "resnet18", source.input_shape, {layer.name: ChangedLayer(str(layer.operator), "group(co, ci, 2)")}
     )
-    with new_folder(tmp_path / "run") as folder:
-        save(folder, spec, transformed(network, {layer.name: spec.layers[layer.name].form}))
-    assert sum(p.numel() for p in load(tmp_path / "run").parameters()) == network.parameters - 64 * 64 * 9 // 2
+    save(tmp_path, spec, transformed(network, {layer.name: spec.layers[layer.name].form}))
+    assert sum(p.numel() for p in load(tmp_path).parameters()) == network.parameters - 64 * 64 * 9 // 2
 
 
 def test_specs_round_trip() -> None:
@@ -60,17 +58,6 @@ def test_specs_round_trip() -> None:
         "resnet34", (1, 3, 32, 32), {"conv1": ChangedLayer("conv2d(co=4, ci=4, oh=8, ow=8)", "identity")}
     )
     assert NetworkSpec.from_json(spec.to_json()) == spec
-
-
-def test_nothing_is_left_after_an_exception(tmp_path: Path) -> None:
-    def interrupted() -> None:
-        with new_folder(tmp_path / "run") as folder:
-            (folder / SPEC).write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from loopwright.baselines.child import Answer, Failed, Prepared, Sample, serve
 from loopwright.baselines.participant import Participant
 from loopwright.baselines.task import Task
 from loopwright.measurement.timer import Protocol
+from loopwright.processes import how_it_ended
 
 
 class ParticipantError(Exception):
@@ -93,9 +94,7 @@ class Worker:
     def _ended(self) -> str:
         """How the process ended, with the last line that it wrote."""
         self._process.join(timeout=5)
-        code = self._process.exitcode
-        how = f"ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
-        return ": ".join(filter(None, (how, _last_line(self._log))))
+        return ": ".join(filter(None, (how_it_ended(self._process.exitcode), _last_line(self._log))))
 
 
 def _last_line(log: Path) -> str:

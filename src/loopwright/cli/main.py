@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from loopwright.cli.app import app
-from loopwright.errors import LoopwrightError
+from loopwright.errors import LoopwrightError, StoppedError
 from loopwright.passwords import hide_passwords
 
 REFUSED, INTERRUPTED = 2, 130
@@ -25,6 +25,9 @@ def run(arguments: Sequence[str]) -> int:
     command = shlex.join(["loopwright", *map(hide_passwords, arguments)])
     try:
         code = app(args=list(arguments), prog_name="loopwright", standalone_mode=False, obj=command)
+    except StoppedError as error:
+        sys.stderr.write(f"{error}\n")
+        return INTERRUPTED
     except LoopwrightError as error:
         return _refuse(str(error))
     except typer.TyperException as error:

@@ -57,17 +57,45 @@ def _array(value: Any, shape: Shape, dtype: str) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class BuiltNetwork:
-    """Machine code and constants of a network for any target, not yet linked.
+class LoweredNetwork:
+    """A network as TVM's compiler takes it, every kernel chosen.
 
     ``kernels`` counts the different kernels of ours; ``notes`` say which operations were left to TVM's own lowering.
     """
+
+    name: str
+    module: tvm.IRModule
+    target: Target
+    signature: Signature
+    notes: tuple[str, ...]
+
+    @property
+    def kernels(self) -> int:
+        return sum(not isinstance(function, relax.Function) for function in self.module.functions.values())
+
+    def build(self) -> BuiltNetwork:
+        """Runs TVM's compiler; raises `CompileError` where that fails."""
+        constants = LinkedConstants()
+        try:
+            executable = _build(self.module, self.target, constants)
+        except (RuntimeError, ValueError, TypeError) as error:  # what TVM's passes and code generator raise
+            raise CompileError(f"cannot compile {self.name}: {str(error).strip().splitlines()[-1]}") from error
+        return BuiltNetwork(executable, constants, self.signature, self.kernels, self.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltNetwork:
+    """Machine code and constants of a network for any target, not yet linked; the rest as of `LoweredNetwork`."""
 
     executable: tvm.runtime.Executable
     constants: LinkedConstants
     signature: Signature
     kernels: int
     notes: tuple[str, ...]
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.constants.memory_bytes
 
     def export_library(self, path: Path) -> None:
         """Links code and constants to one shared library, which TVM's runtime loads; needs a C compiler."""
@@ -94,16 +122,31 @@ def _link(path: str, files: list[str], **_: Any) -> None:
         ) from error
 
 
+@dataclass(frozen=True, eq=False)
+class LinkedNetwork:
+    """A network as a shared library, which is moved to where it is exported; the rest as of `LoweredNetwork`."""
+
+    library: Path
+    signature: Signature
+    kernels: int
+    notes: tuple[str, ...]
+    weight_bytes: int
+
+    def export_library(self, path: Path) -> None:
+        """Moves the library to ``path``."""
+        shutil.move(self.library, path)
+
+
 class CompiledNetwork:
     """A network that runs in TVM, linked and loaded as it will be deployed.
 
     ``notes`` say which operations were left to TVM's own lowering; ``kernels`` counts the different kernels of ours.
     """
 
-    def __init__(self, built: BuiltNetwork, threads: int):
+    def __init__(self, built: BuiltNetwork | LinkedNetwork, threads: int):
         self.notes, self.kernels = built.notes, built.kernels
         self.input_shape = built.signature.inputs[0][0]
-        self.weight_bytes = built.constants.memory_bytes
+        self.weight_bytes = built.weight_bytes
         self.signature = built.signature
         self._folder = tempfile.TemporaryDirectory(prefix="loopwright-")
         self._library = Path(self._folder.name) / "network.so"
@@ -152,7 +195,14 @@ def compile_network(
 def build_network(
     network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None
 ) -> BuiltNetwork:
-    """Compiles ``module``, the network's own or a transformed copy in any state of training, for evaluation.
+    """`lower_network`, compiled. Raises CompileError if an operation has no lowering."""
+    return lower_network(network, module, target, choose).build()
+
+
+def lower_network(
+    network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None
+) -> LoweredNetwork:
+    """Lowers ``module``, the network's own or a transformed copy in any state of training, for evaluation.
 
     ``choose`` gives the schedules of operators; without it kernels choose themselves. Raises CompileError if an
     operation has no lowering.
@@ -160,14 +210,8 @@ def build_network(
     kernels = NetworkKernels(network, module, target, choose)
     imported = import_network(network, module)
     rewriting = Rewriting(imported, kernels)
-    constants = LinkedConstants()
-    try:
-        executable = _build(rewriting.module, target, constants)
-    except (RuntimeError, ValueError, TypeError) as error:  # what TVM's passes and code generator raise
-        raise CompileError(f"cannot compile {network.name}: {str(error).strip().splitlines()[-1]}") from error
-    functions = [value for value in rewriting.module.functions.values() if not isinstance(value, relax.Function)]
-    notes = tuple(rewriting.notes)
-    return BuiltNetwork(executable, constants, _signature(network, imported.inputs), len(functions), notes)
+    signature = _signature(network, imported.inputs)
+    return LoweredNetwork(network.name, rewriting.module, target, signature, tuple(rewriting.notes))
 
 
 def _signature(network: Network, inputs: list[relax.Var]) -> Signature:

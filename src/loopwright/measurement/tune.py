@@ -28,6 +28,9 @@ class TuningError(Exception):
         self.stage = stage
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[TuningError], tuple[str, str]]:
+        return TuningError, (self.stage, str(self))
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -79,6 +82,27 @@ def tune_schedules(
     copies = WeightCopies()
     calls = [cold_call(own.kernel, own.compiled, protocol, copies) for own in built]
     return fastest([own.schedule for own in built], measure(calls, protocol))
+
+
+def tune_checked(
+    form: OperatorForm,
+    n: int,
+    epilogue: Epilogue,
+    target: Target,
+    protocol: Protocol,
+    candidates: Sequence[CpuSchedule],
+    budget_s: float,
+) -> Tuned:
+    """As `tune_schedules`, every kernel held against PyTorch; work for a process of its own. Whatever else goes wrong
+    is a `TuningError` too."""
+    try:
+        agreement = Agreement.of(form, n, epilogue, target)
+        return tune_schedules(form, n, epilogue, target, protocol, candidates, budget_s, agreement)
+    except (TuningError, MemoryError):
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        raise TuningError("build", ": ".join([type(error).__name__, *said[:1]])) from error
 
 
 def build_schedules(

@@ -10,10 +10,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from loopwright.files import write_atomically
 from loopwright.report import candidates, formats, plotly_js, quantities
 from loopwright.report.figure import INK, style, to_html
 from loopwright.report.figures.front import hover
-from loopwright.report.folder import write_atomically
 from loopwright.report.numbers import Cell, Rows, to_csv
 from loopwright.report.page import PAGE
 from loopwright.report.page_data import embedded

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from loopwright.errors import ArgumentError, StoreError
 from loopwright.report.serialisation import from_json
 from loopwright.report.summary import RunSummary
+from loopwright.search.run_folder import RunState, how_to_resume, require_finished
 
 NETWORK, SUMMARY = "network.json", "summary.json"
 
@@ -15,6 +15,11 @@ NETWORK, SUMMARY = "network.json", "summary.json"
 def require_free(folder: Path) -> None:
     """Raises ArgumentError if ``folder`` is a file, holds a run, or holds anything else."""
     if folder.is_dir():
+        state = RunState.read(folder)
+        if state is not None and not state.finished:
+            raise ArgumentError(
+                f"--out {folder} holds a run that is not finished; go on with {how_to_resume(folder)}, or remove it"
+            )
         if (folder / NETWORK).exists():
             raise ArgumentError(f"--out {folder} already holds a run; name another folder or remove it")
         if any(folder.iterdir()):
@@ -32,6 +37,7 @@ def read_run(folder: Path) -> RunSummary:
     path = folder / SUMMARY
     if not folder.is_dir():
         raise ArgumentError(f"there is no folder {folder}; name one that optimize was given as --out")
+    require_finished(folder)
     if not path.is_file():
         if (folder / NETWORK).exists():
             raise ArgumentError(f"the run in {folder} is not finished, it has no {SUMMARY}; optimize again")
@@ -42,19 +48,3 @@ def read_run(folder: Path) -> RunSummary:
         raise StoreError(f"{path} can't be read ({error})") from error
     except StoreError as error:
         raise StoreError(f"{path}: {error}") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file beside ``path`` that takes its place at the end: nobody ever sees half of it.
-
-    Raises ArgumentError where the folder can't be written to.
-    """
-    written = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            written.write_text(text, encoding="utf-8", newline="")
-            written.replace(path)
-        finally:
-            written.unlink(missing_ok=True)
-    except OSError as error:
-        raise ArgumentError(f"{path} can't be written ({error.strerror})") from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from loopwright.report.folder import write_atomically
+from loopwright.files import write_atomically
 from loopwright.report.summary import RunSummary
 
 Cell = str | int | float | bool | None

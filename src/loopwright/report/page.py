@@ -10,10 +10,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from loopwright.files import write_atomically
 from loopwright.report import candidates, numbers, plotly_js, quantities
 from loopwright.report.comparison import comparison
 from loopwright.report.figure import Figure, registered, to_html
-from loopwright.report.folder import SUMMARY, write_atomically
+from loopwright.report.folder import SUMMARY
 from loopwright.report.numbers import Rows
 from loopwright.report.page_data import embedded, page_data
 from loopwright.report.serialisation import to_json

@@ -7,10 +7,6 @@ the changed network. Nothing is pickled: the network is built from the spec and 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +24,7 @@ from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.operators import parse
+from loopwright.search.run_folder import require_finished
 from loopwright.transformations import TransformationSequence
 
 SPEC, WEIGHTS = "network.json", "weights.safetensors"
@@ -73,34 +70,6 @@ class NetworkSpec:
             raise ArgumentError(f"{SPEC} is damaged ({error}); optimize again into a new folder") from error
 
 
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` to write to, which becomes ``out`` at the end; after any exception nothing is left of it.
-
-    Raises `ArgumentError` where ``out`` can't be made.
-    """
-    missing = [parent for parent in out.parents if not parent.exists()]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise ArgumentError(f"{out} can't be made ({error.strerror}); name a folder that you may write to") from error
-    try:
-        yield staged
-        staged.chmod(0o755)
-        staged.rename(out)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        _remove_empty(missing)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Removes those of ``folders`` (inner ones first) that nothing was put into."""
-    for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
 def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
     """Writes spec and weights."""
     (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
@@ -130,8 +99,9 @@ def load_with_network(folder: Path | str, module: nn.Module | None = None) -> tu
 
 
 def read_spec(folder: Path | str) -> NetworkSpec:
-    """The spec of a result folder; raises `ArgumentError` for a folder that holds none."""
+    """The spec of a result folder; raises `ArgumentError` for a folder that holds none, or none yet."""
     path = Path(folder) / SPEC
+    require_finished(Path(folder))
     if not path.is_file():
         raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
     return NetworkSpec.from_json(path.read_text(encoding="utf-8"))

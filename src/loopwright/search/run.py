@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 
 import numpy as np
 from torch import nn
@@ -16,7 +17,7 @@ from loopwright.legality.capacity import CalibratedCheck, Table, shipped
 from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
 from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
-from loopwright.lowering.network import CompiledNetwork, compile_network
+from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
@@ -24,6 +25,7 @@ from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
 from loopwright.registry import unknown
 from loopwright.search.candidate import Candidate
+from loopwright.search.compiling import compile_apart
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
 from loopwright.search.reuse import Reuse
@@ -41,6 +43,14 @@ NETWORK_ROUNDS = 31
 CAPACITY_CHECKS = (CALIBRATED, FISHER)
 FINALISTS = 3
 """How many of the timed candidates are compiled as networks; the fastest in one interleaved run is chosen."""
+
+Take = Callable[[], list[Measurement]]
+KeptTimings = Callable[[Sequence[str], Take], list[Measurement]]
+"""Gives the timings of the compiled networks that the key names: those that the run has taken already, or new ones."""
+
+
+def _taken(_key: Sequence[str], take: Take) -> list[Measurement]:
+    return take()
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class CapacityCheck:
 class Settings:
     """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
     model expects to be fastest) the operators are timed; ``device``: where images are scored, for the check
-    ``capacity``.
+    ``capacity``; ``retry_failures``: whether what could not be timed in an earlier run is tried again.
     """
 
     configurations: int = 1000
@@ -76,6 +86,7 @@ class Settings:
     device: str = "cpu"
     capacity: CapacityCheck = field(default_factory=CapacityCheck)
     limits: Limits = field(default_factory=Limits)
+    retry_failures: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,16 @@ class Outcome:
 
 
 def run_search(
-    network: Network, minibatch: Minibatch, target: Target, store: Store, settings: Settings, stages: Stages
+    network: Network,
+    minibatch: Minibatch,
+    target: Target,
+    store: Store,
+    settings: Settings,
+    stages: Stages,
+    kept: KeptTimings = _taken,
 ) -> Outcome:
-    """Draws, judges, times, chooses; raises `LoopwrightError` if the compiled network does not compute what PyTorch
-    computes."""
+    """Draws, judges, times, chooses; the timings of compiled networks are ``kept`` for a run that goes on. Raises
+    `LoopwrightError` if the compiled network does not compute what PyTorch computes."""
     rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
     with stages.stage("Transform", len(network.workloads)) as progress:
         space = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
@@ -134,7 +151,11 @@ def run_search(
             judged = search(
                 space, draw, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
             )
-        latencies = OperatorLatencies(network.input_shape[0], target, store, protocol_for(network))
+        latencies = processes.enter_context(
+            OperatorLatencies(
+                network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
+            )
+        )
         accepted = [found for found in judged if found.accepted]
         timed = _timed(space, accepted, latencies, settings.shortlist, stages)
         funnel.passed("timed", len(timed))
@@ -148,7 +169,9 @@ def run_search(
                 progress.note(f"{len(exact) - len(legal)} fast candidates rejected by their scores on all images")
             build = partial(_Compiled.of, network, space, latencies, target)
             original, *compiled = [build(candidate) for candidate in (unchanged, *finalists)]
-            before, *after = _measured([original, *compiled], np.resize(minibatch.images, network.input_shape))
+            networks, images = [original, *compiled], np.resize(minibatch.images, network.input_shape)
+            key = [latencies.environment_hash, *(own.identity(space, latencies) for own in networks)]
+            before, *after = kept(key, lambda: _measured(networks, images))
             chosen, timing = _fastest([(original, before), *zip(compiled, after, strict=True)])
             if chosen.saving:
                 progress.note(chosen.saving)
@@ -230,9 +253,14 @@ class _Compiled:
         choices = shrunk(network, space, chosen, latencies)
         judged, module = _module(network, chosen), _module(network, choices)
         inherit(module, judged)
-        compiled = compile_network(network, module, target, latencies.schedule)
+        compiled = compile_apart(network, module, target, latencies.schedule)
         require_agreement(network, judged, compiled)
         return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
+
+    def identity(self, space: SearchSpace, latencies: OperatorLatencies) -> str:
+        """Equal for networks that run the same kernels."""
+        operators = (self.choices.get(layer) or space.original(layer) for layer in space.layers)
+        return sha256("; ".join(f"{own.key} {latencies.of(own).schedule}" for own in operators).encode()).hexdigest()
 
 
 def _module(network: Network, choices: Mapping[str, Choice]) -> nn.Module:

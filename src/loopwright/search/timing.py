@@ -1,20 +1,25 @@
-"""Latencies of operators: out of the store where they are known, else tuned, timed, and kept there."""
+"""Latencies of operators: out of the store where they are known, else tuned, timed, and kept there.
+
+Building and timing happen in a process of its own (`loopwright.isolation`): a schedule that crashes, hangs or takes all
+memory is a failure in the store, like one that does not compile, and no later run meets it again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Self
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.isolation import Bounds, FaultError, Isolated
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.cost import estimated_cycles
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
-from loopwright.measurement.tune import TuningError, tune_schedules
+from loopwright.measurement.tune import TuningError, tune_checked
 from loopwright.search.reuse import Reuse
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.store import Failure, Store, TimingKey
@@ -28,7 +33,8 @@ VARIANTS = 2
 """How many schedules are timed for an operator in a search: the best of two algorithms, or two register tiles."""
 
 BUDGET_S = 3.0
-"""For building the schedules of one operator."""
+"""For building the schedules of one operator, where more than `VARIANTS` are tried; a search tries all of its few, so
+that it finds the same again."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ FAILED = OperatorLatency(None, inf)
 class OperatorLatencies:
     """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules; ``failures`` tells
     which could not be, and why; ``reuse`` counts those timed and those known. ``advance`` is called after each operator
-    that is not in the store."""
+    that is not in the store. ``bounds`` hold for the schedules of one operator; what failed in an earlier run is tried
+    again only with ``retry``. A context manager that ends the process that builds and times."""
 
     def __init__(
         self,
@@ -56,16 +63,30 @@ class OperatorLatencies:
         protocol: Protocol,
         tried: int = VARIANTS,
         advance: Callable[[], None] | None = None,
+        *,
+        bounds: Bounds | None = None,
+        retry: bool = False,
     ):
         self._n, self._target, self._store, self._protocol, self._tried = n, target, store, protocol, tried
         self._advance = advance or (lambda: None)
+        self._process, self._retry = Isolated(bounds), retry
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self.failures: list[str] = []
         self.reuse = Reuse()
         self.environment = environment(target)
-        self._environment_hash = environment_hash(self.environment)
-        store.record_environment(self._environment_hash, self.environment)
+        self.environment_hash = environment_hash(self.environment)
+        store.record_environment(self.environment_hash, self.environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process; what is not known yet can still be asked for, and starts another."""
+        self._process.close()
 
     def of(self, choice: Choice) -> OperatorLatency:
         """The operator's latency in milliseconds; timed if this is the first time anyone asks."""
@@ -103,20 +124,17 @@ class OperatorLatencies:
         return self._estimates[choice.key]
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
-        """The best of the schedules to try; those in the store are not timed again."""
-        if self._store.failure(self._key(form, None)) is not None:
-            self.reuse.found += 1
-            return FAILED
+        """The best of the schedules to try; those in the store are not timed again, and those that failed not tried."""
         known = self._stored(form)
-        missing = [schedule for schedule in schedules(form, self._target)[: self._tried] if schedule not in known]
+        missing = [own for own in schedules(form, self._target)[: self._tried] if own not in known]
+        if not self._retry:
+            missing = [] if self._failed(form, None) else [own for own in missing if not self._failed(form, own)]
         self._count(known=not missing)
-        try:
-            known |= self._timed(form, missing) if missing else {}
-        except TuningError as error:
-            self._store.record_failure(Failure(self._key(form, None), error.stage, str(error)))
-            self.failures.append(f"{name}: {error}")
-            return FAILED
+        if missing:
+            known |= self._timed(form, missing, name)
         self._advance()
+        if not known:
+            return FAILED
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
 
@@ -128,15 +146,28 @@ class OperatorLatencies:
 
     def _stored(self, form: OperatorForm) -> dict[CpuSchedule, float]:
         """Milliseconds of the schedules that are in the store."""
-        timings = self._store.timings(self._operator(form), self._target.name, self._environment_hash)
+        timings = self._store.timings(self._operator(form), self._target.name, self.environment_hash)
         own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
         return {CpuSchedule.parse(timing.key.schedule): timing.median_ms for timing in own}
 
-    def _timed(self, form: OperatorForm, missing: Sequence[CpuSchedule]) -> dict[CpuSchedule, float]:
-        agreement = Agreement.of(form, self._n, EPILOGUE, self._target)
-        tuned = tune_schedules(
-            form, self._n, EPILOGUE, self._target, self._protocol, missing, BUDGET_S, agreement=agreement
-        )
+    def _failed(self, form: OperatorForm, schedule: CpuSchedule | None) -> bool:
+        """Whether the schedule failed in an earlier run; None stands for all, in the words of older stores."""
+        return self._store.failure(self._key(form, schedule)) is not None
+
+    def _timed(self, form: OperatorForm, missing: Sequence[CpuSchedule], name: str) -> dict[CpuSchedule, float]:
+        """Milliseconds of those that can be timed: together, or where that fails each by itself."""
+        budget_s = BUDGET_S if self._tried > VARIANTS else inf
+        try:
+            tuned = self._process.call(
+                tune_checked, form, self._n, EPILOGUE, self._target, self._protocol, missing, budget_s
+            )
+        except (TuningError, FaultError) as error:
+            if len(missing) > 1:
+                return {known: ms for own in missing for known, ms in self._timed(form, [own], name).items()}
+            said = str(error).removeprefix(f"{missing[0]}: ")
+            self._store.record_failure(Failure(self._key(form, missing[0]), error.stage, said))
+            self.failures.append(f"{name}, {missing[0]}: {error.stage}: {said}")
+            return {}
         found = [(tuned.schedule, tuned.measurement), *tuned.others]
         for schedule, measurement in found:
             self._store.record_timing(self._key(form, schedule), measurement.samples_ms)
@@ -144,7 +175,7 @@ class OperatorLatencies:
 
     def _key(self, form: OperatorForm, schedule: CpuSchedule | None) -> TimingKey:
         written = "any" if schedule is None else str(schedule)
-        return TimingKey(self._operator(form), self._target.name, written, self._environment_hash, str(self._protocol))
+        return TimingKey(self._operator(form), self._target.name, written, self.environment_hash, str(self._protocol))
 
     def _operator(self, form: OperatorForm) -> str:
         return f"{form.key} n={self._n}"

@@ -49,4 +49,5 @@ def tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[Schedule
         return
     with Store.open(tuning.store or default_path()) as store:
         images = (network.input_shape or (1,))[0]
-        yield OperatorLatencies(images, target, store, protocol_for(network), TRIED, tuning.advance).schedule
+        with OperatorLatencies(images, target, store, protocol_for(network), TRIED, tuning.advance) as latencies:
+            yield latencies.schedule

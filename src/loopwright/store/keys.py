@@ -63,7 +63,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class Failure:
-    """A workload that could not be timed: ``stage`` says where it stopped (``build``, ``run``, ``check``)."""
+    """A workload that could not be timed: ``stage`` says where it stopped: ``build``, ``check``, ``crash``, ``time
+    limit``, ``memory limit``."""
 
     key: TimingKey
     stage: str

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import Data, Device, Images, InputShape, Model, Seed, StoreAddress, input_shape
+from loopwright.cli.options import MODEL_HELP, Data, Device, Images, InputShape, Seed, StoreAddress, input_shape
+from loopwright.errors import ArgumentError, StoppedError
 from loopwright.report.folder import require_free
+from loopwright.search.run_folder import RunState, how_to_resume
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from loopwright.cli.progress import LiveProgress, PlainProgress
     from loopwright.report.summary import RunSummary
+
+WITH_RESUME = ("store", "retry-failures")
+"""Options that a run that goes on takes beside --resume."""
 
 
 def command(
     context: typer.Context,
-    model: Model,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder for the result.", show_default=False)],
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="A new folder for the result.")] = None,
     target: Annotated[str, typer.Option(help="The hardware to be fast on.")] = "cpu",
     data: Data = None,
     configurations: Annotated[int, typer.Option(min=1, help="How many configurations of the network to draw.")] = 1000,
@@ -39,20 +45,36 @@ def command(
     ] = None,
     store: StoreAddress = None,
     shape: InputShape = None,
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Try again what an earlier run could not time.")
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Go on with the run that was given this --out and was ended before its end. It keeps its arguments; "
+            f"only {' and '.join(f'--{name}' for name in WITH_RESUME)} may be given anew.",
+        ),
+    ] = None,
 ) -> None:
     """Make a network faster on a target.
 
     Random configurations of the network are drawn, judged by structure and predicted accuracy and timed; the fastest
     legal one is compared with the original and delivered with a report.
     """
+    if resume is not None:
+        _require_nothing_else(context)
+        _resume(resume, store, retry_failures)
+        return
+    if model is None or out is None:
+        missing = "argument 'MODEL'" if model is None else "option '--out'"
+        raise ArgumentError(f"Missing {missing}; to go on with a run, give --resume FOLDER")
     require_free(out)
     wanted_shape = input_shape(shape)
 
     from loopwright.api import optimize
-    from loopwright.cli.console import output_console
-    from loopwright.cli.progress import progress_on
 
-    with progress_on(output_console(stderr=True)) as progress:
+    with _watched(out) as progress:
         found = optimize(
             model,
             wanted_shape,
@@ -67,15 +89,60 @@ def command(
             tolerance=tolerance,
             calibration=calibration,
             store=store,
+            retry_failures=retry_failures,
             progress=progress,
             command=context.obj,
         )
-    _show(output_console(), found.summary, out)
+    _show(found.summary, out)
 
 
-def _show(console: Console, summary: RunSummary, out: Path) -> None:
+def _require_nothing_else(context: typer.Context) -> None:
+    """Raises ArgumentError for arguments beside --resume that a run keeps from its start."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and parameter.name not in ("resume", *map(_field, WITH_RESUME)):
+            name = next((own for own in parameter.opts if own.startswith("--")), "MODEL")
+            raise ArgumentError(f"--resume goes on with what the run was given; leave out {name}")
+
+
+def _field(option: str) -> str:
+    return option.replace("-", "_")
+
+
+def _resume(folder: Path, store: str | None, retry_failures: bool) -> None:
+    state = RunState.read(folder)
+    if state is not None and state.finished:
+        typer.echo(f"the run in {folder} is finished; its report is {folder / 'report.html'}")
+        return
+
+    from loopwright.api import resume
+
+    with _watched(folder) as progress:
+        found = resume(folder, store=store, retry_failures=retry_failures, progress=progress)
+    _show(found.summary, folder)
+
+
+@contextmanager
+def _watched(folder: Path) -> Iterator[LiveProgress | PlainProgress]:
+    """The display of a run; an interrupt says how to go on, if there is something to go on with."""
+    from loopwright.cli.console import output_console
+    from loopwright.cli.progress import progress_on
+
+    try:
+        with progress_on(output_console(stderr=True)) as progress:
+            yield progress
+    except KeyboardInterrupt:
+        if RunState.read(folder) is None:
+            raise
+        raise StoppedError(f"interrupted; go on with {how_to_resume(folder)}") from None
+
+
+def _show(summary: RunSummary, out: Path) -> None:
+    from loopwright.cli.console import output_console
     from loopwright.report import tables
 
+    console = output_console()
     for table in (tables.layer_table, tables.funnel_table, tables.comparison_table):
         console.print(table(summary))
     typer.echo(f"report: {out / 'report.html'}")
