@@ -77,7 +77,5 @@ def calibrate(
         raise ArgumentError(
             f"only {len(table.networks)} candidates of {network.name} could be trained, and {LEAST_NETWORKS} are needed"
         )
-    staged = path.with_name(f".{path.name}.new")
-    table.write(staged)
-    staged.rename(path)
+    table.write(path)
     return table

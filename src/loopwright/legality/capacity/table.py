@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from loopwright.errors import DataError
+from loopwright.files import write_atomically
 from loopwright.legality.capacity.features import FEATURES, features
 
 SHIPPED = "resnet34-cifar10.csv"
@@ -56,16 +58,22 @@ class Table:
         kept = tuple(own for own, wanted in zip(self.networks, keep, strict=True) if wanted)
         return Table(self.original, kept, self.images)
 
-    def write(self, path: Path) -> None:
+    @property
+    def text(self) -> str:
         """As CSV, the original first; the first line says how many images the scores are of."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            file.write(f"# images: {self.images}\n")
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(FIELDS)
-            for own in (self.original, *self.networks):
-                scores = [f"{own.scores[name]:.9g}" for name in FEATURES]
-                families = " ".join(sorted(own.families))
-                writer.writerow([own.id, families, f"{own.drop:.3f}", f"{own.error:.3f}", *scores])
+        file = io.StringIO()
+        file.write(f"# images: {self.images}\n")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(FIELDS)
+        for own in (self.original, *self.networks):
+            scores = [f"{own.scores[name]:.9g}" for name in FEATURES]
+            families = " ".join(sorted(own.families))
+            writer.writerow([own.id, families, f"{own.drop:.3f}", f"{own.error:.3f}", *scores])
+        return file.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Writes the text; `ArgumentError` where the file can't be written."""
+        write_atomically(path, self.text)
 
     @classmethod
     def read(cls, path: Path) -> Table:
