@@ -36,7 +36,7 @@ from loopwright.search.scoring import (
     predicted,
 )
 from loopwright.search.space import SearchSpace
-from loopwright.search.workers import Workers
+from loopwright.search.workers import Crew, LocalCrew, Workers
 from loopwright.store import Store, VerdictKey
 from loopwright.targets.cpu import usable_processors
 
@@ -44,6 +44,8 @@ PANEL_DRAWS = 100
 """Configurations drawn at most for each member of a panel."""
 WORTHWHILE = 64
 """Configurations from which on a panel is worth its time."""
+HERE = LocalCrew(1)
+"""This process alone."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Judge:
         self._minibatch = minibatch
         self.reuse = Reuse()
         self._network = fingerprint(network.module)
-        self._workers = Workers(Scorer(network, minibatch, device), 1)
+        self._scorer = Scorer(network, minibatch, device)
+        self._workers = self._here = HERE.workers(self._scorer)
         self._protocol, self._panel = EXACT, tuple[Choices, ...]()
         self._calibrated: CalibratedCheck | None = None
 
@@ -92,18 +95,18 @@ class Judge:
         configurations: int,
         seed: int = 0,
         device: str = "cpu",
-        workers: int | None = None,
+        crew: Crew | None = None,
         calibrated: CalibratedCheck | None = None,
     ) -> Judge:
-        """A judge of so many candidates of ``space``. On a processor it takes ``workers`` processes (one for each
-        processor that may be used) and no more images than a decision needs
+        """A judge of so many candidates of ``space``. On a processor it takes the processes of ``crew`` (without one, a
+        process for each processor that may be used) and no more images than a decision needs
         (`loopwright.legality.capacity.sequential`); the panel is drawn with ``seed``. With ``calibrated``, that check
         takes the place of Fisher Potential."""
         judge = cls(network, minibatch, store, None if device == "cpu" else device)
         judge._calibrated = calibrated
         if device != "cpu":
             return judge
-        judge._workers.count = workers or usable_processors()
+        judge._workers = (crew or LocalCrew(usable_processors())).workers(judge._scorer)
         if calibrated is None and configurations >= WORTHWHILE:
             judge._protocol = Protocol.of(len(minibatch), seed, fast_arithmetic())
             judge._panel = tuple(judge._drawn_panel(space))
@@ -113,6 +116,10 @@ class Judge:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """Ends the processes, so that nothing runs beside what is timed; they start again when many are judged."""
         self._workers.close()
 
     @property
@@ -135,8 +142,8 @@ class Judge:
         yield from self._verdicts(candidates, self._rule.usual, self.reuse)
 
     def exact(self, choices: Choices) -> Verdict:
-        """The same verdict without an estimate: by the Fisher Potential on all images at once."""
-        [verdict] = self.exacts([choices])
+        """The same verdict without an estimate: by the Fisher Potential on all images at once, in this process."""
+        [verdict] = self._verdicts([choices], self._rule.exact, workers=self._here)
         return verdict
 
     def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
@@ -186,7 +193,11 @@ class Judge:
         return f"{test.protocol}: {panel}" if test.protocol.stages else str(EXACT)
 
     def _verdicts(
-        self, candidates: Iterable[Choices], question: _Question, reuse: Reuse | None = None
+        self,
+        candidates: Iterable[Choices],
+        question: _Question,
+        reuse: Reuse | None = None,
+        workers: Workers[Scorer] | None = None,
     ) -> Iterator[Verdict]:
         """In the order of the candidates; what the store does not have is worked out and recorded."""
         counts = Reuse() if reuse is None else reuse
@@ -205,7 +216,7 @@ class Judge:
                     known[number] = found
 
         number = 0
-        for verdict in self._workers.map(question.work, unknown()):
+        for verdict in (workers or self._workers).map(question.work, unknown()):
             while number in known:
                 yield known.pop(number)
                 number += 1
