@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,12 @@ from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, new_folder, save
-from loopwright.search.progress import Progress, SilentProgress
+from loopwright.search.events import Callback
+from loopwright.search.logs import log_event
+from loopwright.search.progress import CallbackProgress, Progress, SeveralProgress
 from loopwright.search.run import CapacityCheck, Outcome, Settings, run_search
 from loopwright.search.stages import Stages
+from loopwright.search.workers import Crew, LocalCrew, RayCrew
 from loopwright.store import Store, default_path
 from loopwright.targets.processors import require_runnable
 
@@ -43,6 +46,12 @@ class Optimized:
     compiled: CompiledNetwork
     summary: RunSummary
     folder: Path | None
+
+    def __repr__(self) -> str:
+        return f"<Optimized {self.summary.line}{f' in {self.folder}' if self.folder else ''}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary._repr_html_()
 
 
 def optimize(
@@ -60,7 +69,10 @@ def optimize(
     tolerance: float = 1.0,
     calibration: Path | str | None = None,
     store: Path | str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
     command: str = "loopwright.optimize",
 ) -> Optimized:
     """Finds a network of the same kind that is faster on ``target``, and writes it to the new folder ``out``.
@@ -73,6 +85,9 @@ def optimize(
     predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
     table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``store``
     keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's cache folder).
+    ``workers`` processes judge (one for each processor), of this machine or of the Ray cluster ``ray``: HOST:PORT,
+    ``local`` for one that is started here, ``auto`` for the one that runs here. Each of ``callbacks`` is called with
+    every `loopwright.search.events.Event`; what it raises ends the run and is raised here.
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """
@@ -84,17 +99,21 @@ def optimize(
         raise ArgumentError(f"networks are optimized for processors, not for {target}; take target=cpu")
     require_runnable(hardware)
     require_device(device)
+    _require_processor(device, workers, ray)
     source = _source(model, example_input, seed)
     minibatch = load_minibatch(data, images, seed, source.input_shape)
-    stages = Stages(progress or SilentProgress())
+    told = [CallbackProgress(callback) for callback in (log_event, *callbacks)]
+    stages = Stages(SeveralProgress(*told, *([progress] if progress else [])))
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(store or default_path()))
         staged = None if folder is None else open_things.enter_context(new_folder(folder))
+        crew = open_things.enter_context(_crew(workers, ray, stages.progress))
         with stages.stage("Trace"):
             network = _traced(source)
             stages.progress.traced(network)
         table = shipped() if calibration is None else Table.read(Path(calibration))
-        settings = Settings(configurations, seed, device=device, capacity=CapacityCheck(legality, tolerance, table))
+        capacity = CapacityCheck(legality, tolerance, table)
+        settings = Settings(configurations, seed, device=device, capacity=capacity, crew=crew)
         outcome = run_search(network, minibatch, hardware, opened, settings, stages)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         inputs = RunInputs(command, created, __version__, target, seed, settings.shortlist)
@@ -102,6 +121,25 @@ def optimize(
         if staged is not None:
             _write(staged, model if isinstance(model, str) else "", outcome, summary)
     return Optimized(outcome.module, outcome.compiled, summary, folder)
+
+
+def _require_processor(device: str, workers: int | None, ray: str | None) -> None:
+    """Raises `ArgumentError` where candidates are scored on a GPU and workers are asked for, or not even one is."""
+    if device != "cpu" and (workers or ray):
+        raise ArgumentError(f"workers score on processors; leave out device={device} or the workers")
+    if workers is not None and workers < 1:
+        raise ArgumentError(f"workers={workers}; at least one has to judge")
+
+
+@contextmanager
+def _crew(workers: int | None, ray: str | None, progress: Progress) -> Iterator[Crew | None]:
+    """Where candidates are judged; the connection to a cluster is open inside."""
+    if ray is None:
+        yield None if workers is None else LocalCrew(workers)
+        return
+    with RayCrew.connect(ray, workers) as crew:
+        progress.note(str(crew))
+        yield crew
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,22 +111,27 @@ def test_workers_that_are_killed_while_they_wait_are_replaced():
 
 def test_work_that_always_ends_its_worker_is_one_clear_error():
     with LocalWorkers(None, 2) as workers:
-        with pytest.raises(LoopwrightError, match=r"^a worker process was killed by signal 9 \(SIGKILL\), and so were 2 others"):
+        with pytest.raises(
+            LoopwrightError, match=r"^a worker process was killed by signal 9 \(SIGKILL\), and so were 2 others"
+        ):
             list(workers.map(always_ends, range(6)))
         assert list(workers.map(refused, [0, 1])) == [0, 1]
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, one: int, two: int):
         super().__init__(f"{one} and {two}")
 
 
 def raises_unpicklable(_thing: object, _item: object) -> None:
-    raise Unpicklable(1, 2)
+    raise UnpicklableError(1, 2)
 
 
 def test_an_error_that_cannot_be_pickled_is_told_all_the_same():
-    with LocalWorkers(None, 2) as workers, pytest.raises(LoopwrightError, match="Unpicklable in a worker: 1 and 2"):
+    with (
+        LocalWorkers(None, 2) as workers,
+        pytest.raises(LoopwrightError, match="UnpicklableError in a worker: 1 a"),
+    ):
         list(workers.map(raises_unpicklable, range(2)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +23,9 @@ from loopwright.legality.verdict import Verdict
 from loopwright.models.dataflow import dataflow
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
+from loopwright.search.candidate import Candidate
+from loopwright.search.events import CandidateJudged
+from loopwright.search.progress import Progress, SilentProgress
 from loopwright.search.reuse import Reuse
 from loopwright.search.scoring import (
     BFLOAT16,
@@ -78,9 +82,11 @@ class Judge:
         self._store = store
         self._minibatch = minibatch
         self.reuse = Reuse()
+        self._progress: Progress = SilentProgress()
         self._network = fingerprint(network.module)
         self._scorer = Scorer(network, minibatch, device)
-        self._workers = self._here = HERE.workers(self._scorer)
+        self._here: Workers[Scorer] = HERE.workers(self._scorer)
+        self._workers: Workers[Scorer] = self._here
         self._protocol, self._panel = EXACT, tuple[Choices, ...]()
         self._calibrated: CalibratedCheck | None = None
 
@@ -97,12 +103,14 @@ class Judge:
         device: str = "cpu",
         crew: Crew | None = None,
         calibrated: CalibratedCheck | None = None,
+        progress: Progress | None = None,
     ) -> Judge:
         """A judge of so many candidates of ``space``. On a processor it takes the processes of ``crew`` (without one, a
         process for each processor that may be used) and no more images than a decision needs
         (`loopwright.legality.capacity.sequential`); the panel is drawn with ``seed``. With ``calibrated``, that check
-        takes the place of Fisher Potential."""
+        takes the place of Fisher Potential. ``progress`` is told of every candidate, with its last verdict."""
         judge = cls(network, minibatch, store, None if device == "cpu" else device)
+        judge._progress = progress or SilentProgress()
         judge._calibrated = calibrated
         if device != "cpu":
             return judge
@@ -129,7 +137,10 @@ class Judge:
 
     def structure(self, choices: Choices) -> Verdict:
         """Whether the receptive field is kept."""
-        return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
+        verdict = self._by_structure(choices)
+        if not verdict.legal:
+            self._progress.happened(_judged(choices, verdict))
+        return verdict
 
     def capacity(self, choices: Choices) -> Verdict:
         """Whether the Fisher Potential is not below the original's, or the predicted drop in accuracy is within the
@@ -139,7 +150,16 @@ class Judge:
 
     def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
-        yield from self._verdicts(candidates, self._rule.usual, self.reuse)
+        given: deque[Choices] = deque()
+
+        def drawn() -> Iterator[Choices]:
+            for choices in candidates:
+                given.append(choices)
+                yield choices
+
+        for verdict in self._verdicts(drawn(), self._rule.usual, self.reuse):
+            self._progress.happened(_judged(given.popleft(), verdict))
+            yield verdict
 
     def exact(self, choices: Choices) -> Verdict:
         """The same verdict without an estimate: by the Fisher Potential on all images at once, in this process."""
@@ -149,6 +169,9 @@ class Judge:
     def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order."""
         yield from self._verdicts(candidates, self._rule.exact)
+
+    def _by_structure(self, choices: Choices) -> Verdict:
+        return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
 
     @cached_property
     def _rule(self) -> _Rule:
@@ -185,7 +208,7 @@ class Judge:
         """Configurations that are legal by structure; the same for the same seed, whatever else is judged."""
         rng, size = random.Random(f"panel {self._protocol.seed}"), self._protocol.panel
         drawn = (space.chosen(space.draw(rng)) for _ in range(PANEL_DRAWS * size))
-        return islice((choices for choices in drawn if self.structure(choices).legal), size)
+        return islice((choices for choices in drawn if self._by_structure(choices).legal), size)
 
     def _protocol_text(self, test: SequentialTest) -> str:
         """How verdicts come about: the protocol, and who is on the panel."""
@@ -238,6 +261,11 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _judged(choices: Choices, verdict: Verdict) -> CandidateJudged:
+    candidate = Candidate.of({layer: choice.sequence for layer, choice in choices.items()})
+    return CandidateJudged(str(candidate), verdict.check, verdict.legal, verdict.reason, verdict.scores)
 
 
 def _identity(choices: Choices) -> str:

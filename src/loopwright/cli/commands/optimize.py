@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import Data, Device, Images, InputShape, Model, Seed, StoreAddress, input_shape
+from loopwright.cli.options import (
+    Data,
+    Device,
+    Images,
+    InputShape,
+    Json,
+    Log,
+    Model,
+    ProgressOption,
+    ProgressStyle,
+    Seed,
+    StoreAddress,
+    input_shape,
+)
 from loopwright.report.folder import require_free
 
 if TYPE_CHECKING:
@@ -38,7 +51,21 @@ def command(
         typer.Option(metavar="FILE", help="Table of trained networks to learn from instead of the packaged one."),
     ] = None,
     store: StoreAddress = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that judge candidates; without it, one for each processor.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Judge on a Ray cluster: HOST:PORT of its head, auto for the one on this machine, local to start one "
+            "here. Timing stays on this machine.",
+        ),
+    ] = None,
     shape: InputShape = None,
+    json: Json = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    log: Log = None,
 ) -> None:
     """Make a network faster on a target.
 
@@ -51,8 +78,9 @@ def command(
     from loopwright.api import optimize
     from loopwright.cli.console import output_console
     from loopwright.cli.progress import progress_on
+    from loopwright.search.logs import logging_to
 
-    with progress_on(output_console(stderr=True)) as progress:
+    with logging_to(log), progress_on(output_console(stderr=True), progress) as watched:
         found = optimize(
             model,
             wanted_shape,
@@ -67,9 +95,16 @@ def command(
             tolerance=tolerance,
             calibration=calibration,
             store=store,
-            progress=progress,
+            workers=workers,
+            ray=ray,
+            progress=watched,
             command=context.obj,
         )
+    if json:
+        from loopwright.report.serialisation import to_json
+
+        typer.echo(to_json(found.summary), nl=False)
+        return
     _show(output_console(), found.summary, out)
 
 

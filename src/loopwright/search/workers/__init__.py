@@ -3,8 +3,8 @@
     with LocalCrew(2).workers(scorer) as workers:
         verdicts = list(workers.map(judged, candidates))
 
-A crew says where the processes are: forked here (`LocalCrew`) or on a Ray cluster (`RayCrew`). A process that is lost in
-the middle of its work loses nothing: the item is given to another.
+A crew says where the processes are: forked here (`LocalCrew`) or on a Ray cluster (`RayCrew`). A process that is
+lost in the middle of its work loses nothing: the item is given to another.
 """
 
 from __future__ import annotations

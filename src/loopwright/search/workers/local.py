@@ -16,11 +16,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import torch
 
 from loopwright.processes import end_with_parent
-from loopwright.search.workers.work import Item, Result, Task, Tasks, Thing, Workers, answer, one_thread, result_of, settle_in
+from loopwright.search.workers.work import (
+    Item,
+    Result,
+    Task,
+    Tasks,
+    Thing,
+    Workers,
+    answer,
+    one_thread,
+    result_of,
+    settle_in,
+)
 
 
 @dataclass(frozen=True)
@@ -107,13 +119,12 @@ class LocalWorkers(Workers[Thing]):
         self._workers[worker.connection] = worker
         return worker.connection
 
-    def _received(self, connection: Connection) -> Result:
+    def _received(self, connection: Connection) -> Any:
         try:
             answered = connection.recv_bytes()
         except (EOFError, ConnectionResetError) as error:
             raise _LostError(self._removed(connection)) from error
-        result: Result = result_of(answered)
-        return result
+        return result_of(answered)
 
     def _removed(self, connection: Connection) -> str:
         """How a worker ended that ended by itself; it is forgotten."""
@@ -150,7 +161,8 @@ def _serve(thing: object, connection: Connection, inherited: Iterable[Connection
     settle_in()
     for other in inherited:
         other.close()
-    pickled, work = b"", None
+    pickled: bytes = b""
+    work: Any = None
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has ended
         while True:
             given, item = connection.recv()

@@ -116,10 +116,8 @@ class RayCrew:
             self._process.wait(ENDED_S)
         self._output.seek(0)
         said = self._output.read().decode(errors="replace").strip().splitlines()
-        return LoopwrightError(
-            f"the connection to Ray was lost ({said[-1] if said else 'without a word'}); the same run goes on from what "
-            "was done"
-        )
+        last = said[-1] if said else "without a word"
+        return LoopwrightError(f"the connection to Ray was lost ({last}); the same run goes on from what was done")
 
 
 class RayWorkers(Workers[Thing]):
@@ -168,7 +166,7 @@ class RayWorkers(Workers[Thing]):
 def _started() -> tuple[subprocess.Popen[bytes], Connection, Any]:
     """The process, in a session of its own so that an interrupt from the terminal is this one's alone."""
     here, there = Pipe()
-    output = tempfile.TemporaryFile()
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the crew
     descriptor = there.fileno()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     process = subprocess.Popen(

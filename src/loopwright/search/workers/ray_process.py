@@ -93,7 +93,8 @@ class Worker:
 
         settle_in()
         self._thing = pickle.loads(thing)
-        self._number, self._work = -1, None
+        self._number = -1
+        self._work: Any = None
 
     def versions(self) -> dict[str, str]:
         """Of what the results depend on, by name."""

@@ -110,8 +110,8 @@ class Tasks(Generic[Item]):
         task = replace(task, lost=task.lost + 1)
         if task.lost == GIVEN_AT_MOST:
             raise LoopwrightError(
-                f"{how}, and so were {GIVEN_AT_MOST - 1} others before it at the same work, perhaps for lack of memory; with "
-                "fewer --workers there is more for each, and the same run goes on from what was done"
+                f"{how}, and so were {GIVEN_AT_MOST - 1} others before it at the same work, perhaps for lack of "
+                "memory; with fewer workers there is more for each, and the same run goes on from what was done"
             )
         self._again.append(task)
 
