@@ -1,6 +1,6 @@
 """How fast and how faithful judging by Fisher Potential is: ResNet-34 of seed 0, 128 images.
 
-    python -m benchmarks.fisher time [--configurations N]
+    python -m benchmarks.fisher time [--configurations N] [--workers N] [--ray ADDRESS]
     python -m benchmarks.fisher agreement [--configurations N] [--seconds S]
     python -m benchmarks.fisher time --device cuda
 
@@ -18,6 +18,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -33,7 +34,9 @@ from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.search.judge import Judge
 from loopwright.search.space import Choice, Limits, SearchSpace
+from loopwright.search.workers import Crew, LocalCrew, RayCrew
 from loopwright.store import Store
+from loopwright.targets.cpu import usable_processors
 
 TABLE = Path(__file__).parent.parent / "docs" / "data" / "legality" / "fisher_agreement.csv"
 FIELDS = ("seed", "configuration", "exact", "exact_original", "estimate", "images", "exact_legal", "legal")
@@ -66,7 +69,7 @@ class Setting:
             yield self.space.chosen(self.space.draw(self.rng))
 
 
-def time(configurations: int, device: str) -> None:
+def time(configurations: int, device: str, crew: Crew) -> None:
     """Prints how long judging takes, from the traced network on."""
     began = perf_counter()
     setting = Setting.of(SEED)
@@ -76,7 +79,7 @@ def time(configurations: int, device: str) -> None:
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "store.sqlite") as store:
         judge = Judge.for_search(
             setting.network, setting.space, setting.minibatch, store,
-            configurations=configurations, seed=SEED, device=device,
+            configurations=configurations, seed=SEED, device=device, crew=crew,
         )  # fmt: skip
 
         def legal_by_structure() -> Iterator[Mapping[str, Choice]]:
@@ -99,6 +102,7 @@ def time(configurations: int, device: str) -> None:
     end = perf_counter()
     print(f"{configurations} configurations, {len(verdicts)} legal by structure ({structure_s:.1f} s for that check)")
     print(f"their Fisher Potential, by {device}: {end - calibrated:.1f} s; {_images(verdicts)}")
+    print(f"configurations a minute: {60 * configurations / (end - calibrated):.0f}")
     print(f"accepted: {sum(verdict.legal for verdict in verdicts)}")
     print(f"judging in all: {end - ready:.1f} s; with tracing and drawing the space: {end - began:.1f} s")
 
@@ -169,10 +173,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--ray", metavar="ADDRESS")
     given = parser.parse_args()
     require_device(given.device)
     if given.part == "time":
-        time(given.configurations or 1000, given.device)
+        with RayCrew.connect(given.ray, given.workers) if given.ray else nullcontext() as cluster:
+            time(given.configurations or 1000, given.device, cluster or LocalCrew(given.workers or usable_processors()))
     else:
         agreement(given.configurations or 200, given.seed, given.seconds)
 

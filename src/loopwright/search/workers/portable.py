@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import loopwright
 from loopwright.errors import ArgumentError
@@ -23,12 +27,29 @@ def portable(value: object) -> bytes:
 
     with _own_code_by_value():
         try:
-            data: bytes = cloudpickle.dumps(value)
+            data = _pickled(value)
         except Exception as error:  # a module of any class may refuse in its own way
             raise ArgumentError(
                 f"the network can't be sent to other machines ({type(error).__name__}: {error}); judge it without --ray"
             ) from error
     return data
+
+
+def _pickled(value: object) -> bytes:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # its base is only known where Ray is installed
+        """Takes objects that stand in for modules, as ``torch.classes`` does, by their names too: cloudpickle meets
+        them wherever a method speaks of an attribute ``classes``."""
+
+        def reducer_override(self, found: Any) -> Any:
+            if isinstance(found, ModuleType) and type(found) is not ModuleType:
+                return import_module, (found.__name__,)
+            return super().reducer_override(found)
+
+    written = io.BytesIO()
+    Pickler(written, protocol=pickle.DEFAULT_PROTOCOL).dump(value)
+    return written.getvalue()
 
 
 @contextmanager
@@ -49,7 +70,7 @@ def _own_code_by_value() -> Iterator[None]:
 def _is_own(name: str, module: ModuleType) -> bool:
     """Whether the module of that name is neither Python's, nor installed, nor of this package."""
     file = getattr(module, "__file__", None)
-    if not isinstance(file, str) or getattr(module, "__name__", "") != name:
+    if not isinstance(file, str) or not Path(file).is_absolute() or getattr(module, "__name__", "") != name:
         return False
     return not any(Path(file).is_relative_to(folder) for folder in _INSTALLED)
 

@@ -240,6 +240,8 @@ class _Desk:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     said = str(error).strip()
     return said.splitlines()[0].rstrip(" .") if said else type(error).__name__
 
