@@ -77,6 +77,12 @@ def _verdict(candidate: str, check: str, legal: bool, reason: str, scores: objec
     return f"{'legal' if legal else 'rejected'} by {check}: {reason}{f' ({numbers})' if numbers else ''}: {candidate}"
 
 
+def _tops() -> list[logging.Logger]:
+    """The root, and the loggers that pass nothing on to it, such as PyTorch's."""
+    known = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    return [logging.root, *(logger for logger in known if not logger.propagate)]
+
+
 class _Formatter(logging.Formatter):
     """Passwords of addresses are hidden, in tracebacks too."""
 
@@ -99,10 +105,11 @@ def logging_to(file: Path | None) -> Iterator[None]:
     except OSError as error:
         raise ArgumentError(f"--log {file} can't be written ({error.strerror}); name a file in a folder") from error
     handler.setFormatter(_Formatter(FORMAT, DATES))
-    own, root = logging.getLogger("loopwright"), logging.getLogger()
+    own, tops = logging.getLogger("loopwright"), _tops()
     level = own.level
     own.setLevel(logging.DEBUG)
-    root.addHandler(handler)
+    for logger in tops:
+        logger.addHandler(handler)
     logging.captureWarnings(True)
     try:
         yield
@@ -111,6 +118,7 @@ def logging_to(file: Path | None) -> Iterator[None]:
         raise
     finally:
         logging.captureWarnings(False)
-        root.removeHandler(handler)
+        for logger in tops:
+            logger.removeHandler(handler)
         own.setLevel(level)
         handler.close()
