@@ -6,7 +6,7 @@
     python -m benchmarks.fisher time --device cuda
 
 ``time`` judges the configurations that `loopwright optimize resnet34` judges, with an empty store, and says what the
-parts of it took. ``workers`` judges some of them on 32 images each by one worker and by two, and says how many a minute.
+parts of it took. ``workers`` judges some of them on 32 images by one worker and by two, and says how many a minute.
 ``agreement`` holds the decisions on legal configurations, drawn with the same seed, against their
 scores on all 128 images; it appends to docs/data/legality/fisher_agreement.csv, goes on where it was interrupted, and
 stops after S seconds. Everything runs without TVM.

@@ -23,8 +23,6 @@ def portable(value: object) -> bytes:
 
     Raises `ArgumentError` for a value that can't be pickled.
     """
-    import cloudpickle
-
     with _own_code_by_value():
         try:
             data = _pickled(value)
