@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from loopwright.models.network import Network
 
 REASONS_SHOWN = 4
+WIDE = 100
 PLAIN_EVERY_S = 5.0
 
 
@@ -63,7 +64,7 @@ class LiveProgress:
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=40),
+            BarColumn(bar_width=40 if console.width >= WIDE else 20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             _LeftColumn(),
