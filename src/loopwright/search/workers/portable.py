@@ -36,7 +36,7 @@ def portable(value: object) -> bytes:
 def _pickled(value: object) -> bytes:
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # its base is only known where Ray is installed
+    class Pickler(cloudpickle.Pickler):
         """Takes objects that stand in for modules, as ``torch.classes`` does, by their names too: cloudpickle meets
         them wherever a method speaks of an attribute ``classes``."""
 
