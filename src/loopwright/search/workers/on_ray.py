@@ -116,7 +116,7 @@ class RayCrew:
             self._process.wait(ENDED_S)
         self._output.seek(0)
         said = self._output.read().decode(errors="replace").strip().splitlines()
-        last = said[-1] if said else "without a word"
+        last = said[-1].rpartition("] ")[2].partition(". ")[0] if said else "without a word"
         return LoopwrightError(f"the connection to Ray was lost ({last}); the same run goes on from what was done")
 
 
