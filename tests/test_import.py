@@ -7,7 +7,7 @@ import pytest
 
 import loopwright
 
-HEAVY = ("torch", "tvm", "plotly", "matplotlib", "pyarrow", "islpy", "numpy")
+HEAVY = ("torch", "tvm", "plotly", "matplotlib", "pyarrow", "islpy", "numpy", "ray")
 
 
 def loaded(code: str) -> set[str]:

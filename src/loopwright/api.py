@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +23,14 @@ from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, save
+from loopwright.search.events import Callback
 from loopwright.search.judge import fingerprint
-from loopwright.search.progress import Progress, SilentProgress
+from loopwright.search.logs import log_event
+from loopwright.search.progress import CallbackProgress, Progress, SeveralProgress
 from loopwright.search.run import CapacityCheck, Outcome, Settings, run_search
 from loopwright.search.run_folder import RunArguments, RunFolder, RunRequest, new_run, resumed_run
 from loopwright.search.stages import Stages
+from loopwright.search.workers import Crew, LocalCrew, RayCrew
 from loopwright.store import Store, default_path
 from loopwright.store.location import located, shown
 from loopwright.targets.processors import require_runnable
@@ -46,6 +49,12 @@ class Optimized:
     summary: RunSummary
     folder: Path | None
 
+    def __repr__(self) -> str:
+        return f"<Optimized {self.summary.line}{f' in {self.folder}' if self.folder else ''}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary._repr_html_()
+
 
 def optimize(
     model: str | nn.Module,
@@ -63,7 +72,10 @@ def optimize(
     calibration: Path | str | None = None,
     store: Path | str | None = None,
     retry_failures: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
     command: str = "loopwright.optimize",
 ) -> Optimized:
     """Finds a network of the same kind that is faster on ``target``, and writes it to the new folder ``out``.
@@ -76,7 +88,10 @@ def optimize(
     predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
     table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``store``
     keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's cache folder).
-    What could not be timed in an earlier run is left out, or with ``retry_failures`` tried again.
+    What could not be timed in an earlier run is left out, or with ``retry_failures`` tried again. ``workers`` processes
+    judge (one for each processor), of this machine or of the Ray cluster ``ray``: HOST:PORT, ``local`` for one that is
+    started here, ``auto`` for the one that runs here. Each of ``callbacks`` is called with every
+    `loopwright.search.events.Event`; what it raises ends the run and is raised here.
 
     Raises `LoopwrightError`, of which the message says what would be right. Where the input is wrong, ``out`` is not
     made; a run that ends in any other way before its end is gone on with by `resume`.
@@ -92,7 +107,8 @@ def optimize(
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(where))
         run = None if folder is None else open_things.enter_context(new_run(folder, inputs.request(where, command)))
-        return _optimized(inputs, opened, command, run, retry_failures, progress)
+        how = _Conduct(workers, ray, retry_failures, progress, tuple(callbacks))
+        return _optimized(inputs, opened, command, run, how)
 
 
 def resume(
@@ -100,14 +116,18 @@ def resume(
     module: nn.Module | None = None,
     *,
     store: Path | str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
     retry_failures: bool = False,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Optimized:
     """Goes on with the run in ``folder`` that `optimize` began and did not finish, whatever ended it. Nothing is judged
     or timed again, and the result is what it would have been.
 
     ``module`` is the network, as it was given to `optimize`, where that was a module. ``store`` is where the run's
-    timings and verdicts are now, if they were moved or its address has a password, which the folder does not keep.
+    timings and verdicts are now, if they were moved or its address has a password, which the folder does not keep. The
+    others are as for `optimize`.
 
     Raises `LoopwrightError`: for a folder whose run is finished or is at work, or where network or images are no longer
     what they were.
@@ -124,13 +144,39 @@ def resume(
         where = store or request.store
         with Store.open(where) as opened:
             run.go_on(_written(where))
-            return _optimized(inputs, opened, request.command, run, retry_failures, progress)
+            how = _Conduct(workers, ray, retry_failures, progress, tuple(callbacks))
+            return _optimized(inputs, opened, request.command, run, how)
 
 
-def _optimized(
-    inputs: _Inputs, store: Store, command: str, run: RunFolder | None, retry_failures: bool, progress: Progress | None
-) -> Optimized:
-    stages, arguments = Stages(progress or SilentProgress()), inputs.arguments
+@dataclass(frozen=True, eq=False)
+class _Conduct:
+    """How a run goes, whatever it is of; the result does not depend on it."""
+
+    workers: int | None
+    ray: str | None
+    retry_failures: bool
+    progress: Progress | None
+    callbacks: tuple[Callback, ...]
+
+    def stages(self) -> Stages:
+        """The stages of a run, as they are told to the progress display, the callbacks and the log."""
+        told = [CallbackProgress(callback) for callback in (log_event, *self.callbacks)]
+        return Stages(SeveralProgress(*told, *([self.progress] if self.progress else [])))
+
+    @contextmanager
+    def crew(self, progress: Progress) -> Iterator[Crew | None]:
+        """Where candidates are judged; the connection to a cluster is open inside."""
+        if self.ray is None:
+            yield None if self.workers is None else LocalCrew(self.workers)
+            return
+        with RayCrew.connect(self.ray, self.workers) as crew:
+            progress.note(str(crew))
+            yield crew
+
+
+def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | None, how: _Conduct) -> Optimized:
+    stages, arguments = how.stages(), inputs.arguments
+    _require_processor(arguments.device, how.workers, how.ray)
     with stages.stage("Trace"):
         network = inputs.source.traced()
         stages.progress.traced(network)
@@ -140,10 +186,12 @@ def _optimized(
         arguments.seed,
         device=arguments.device,
         capacity=CapacityCheck(arguments.legality, arguments.tolerance, table),
-        retry_failures=retry_failures,
+        retry_failures=how.retry_failures,
     )
     kept = {} if run is None else {"kept": run.timings}
-    outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, **kept)
+    with how.crew(stages.progress) as crew:
+        settings = replace(settings, crew=crew)
+        outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, **kept)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
     summary = summary_of(outcome, about, stages.seconds)
@@ -155,6 +203,14 @@ def _optimized(
         with run.result() as staged:
             _write(staged, inputs.model, outcome, summary)
     return Optimized(outcome.module, outcome.compiled, summary, None if run is None else run.path)
+
+
+def _require_processor(device: str, workers: int | None, ray: str | None) -> None:
+    """Raises `ArgumentError` where candidates are scored on a GPU and workers are asked for, or not even one is."""
+    if device != "cpu" and (workers or ray):
+        raise ArgumentError(f"workers score on processors; leave out device={device} or the workers")
+    if workers is not None and workers < 1:
+        raise ArgumentError(f"workers={workers}; at least one has to judge")
 
 
 @dataclass(frozen=True, eq=False)

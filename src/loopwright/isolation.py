@@ -181,7 +181,7 @@ class _Fresh(_Process):
         here, there = Pipe()
         log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         super().__init__(here, log)
-        path = [folder or os.getcwd() for folder in sys.path]
+        path = [folder or str(Path.cwd()) for folder in sys.path]
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOTSTRAP, str(there.fileno())],
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 from loopwright.cli.main import run
 from loopwright.report.page import write_report
+from loopwright.report.serialisation import from_json
 from loopwright.report.tables import speedup_line
 from tests.report.example import example_run
 
@@ -147,11 +149,62 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "tolerance": 1.0,
         "calibration": None,
         "store": None,
+        "workers": None,
+        "ray": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }
     for expected in ("layer1.0.conv1", "legal by capacity", "2.82× faster", f"report: {out / 'report.html'}"):
         assert expected in written
     assert written.splitlines()[-1] == speedup_line(example_run())
+
+
+@pytest.fixture
+def optimized(monkeypatch) -> None:
+    """`loopwright optimize` without a search: it tells of one stage and gives the invented run."""
+
+    def optimize(*_: object, progress, **__: object):
+        progress.stage("Judge", 2)
+        progress.advance(2)
+        return SimpleNamespace(summary=example_run())
+
+    monkeypatch.setitem(sys.modules, "loopwright.api", SimpleNamespace(optimize=optimize))
+
+
+@pytest.mark.usefixtures("optimized")
+def test_optimize_for_a_machine_prints_the_summary_and_events_as_json(capsys, tmp_path: Path):
+    options = ["--json", "--progress", "json"]
+    assert run(["optimize", "resnet34", "--out", str(tmp_path / "run"), *options]) == 0
+    written = capsys.readouterr()
+    assert from_json(written.out) == example_run()
+    events = [json.loads(line) for line in written.err.splitlines()]
+    assert [event["event"] for event in events] == ["stage_began", "advanced"]
+    assert {"stage": "Judge", "done": 2, "total": 2}.items() <= events[1].items()
+    assert all(event["time"].endswith("+00:00") for event in events)
+
+
+@pytest.mark.usefixtures("optimized")
+def test_optimize_may_be_silent(capsys, tmp_path: Path):
+    assert run(["optimize", "resnet34", "--out", str(tmp_path / "run"), "--progress", "none"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("optimized")
+def test_optimize_logs_to_a_file_that_can_be_written_or_says_so(capsys, tmp_path: Path):
+    out = str(tmp_path / "run")
+    assert run(["optimize", "resnet34", "--out", out, "--log", str(tmp_path / "run.log")]) == 0
+    assert (tmp_path / "run.log").exists()
+    capsys.readouterr()
+    assert run(["optimize", "resnet34", "--out", out, "--log", str(tmp_path / "no" / "run.log")]) == 2
+    assert "run.log can't be written (No such file or directory)" in capsys.readouterr().err
+
+
+def test_inspect_for_a_machine_prints_one_json_object(capsys, model):
+    found = json.loads(output(capsys, "inspect", *model, "--json"))
+    assert found["input_shape"] == [1, 3, 8, 8]
+    convolution = found["layers"][0]
+    assert convolution["operator"].startswith("conv2d(co=16, ci=3")
+    assert convolution["transformable"] is True
+    assert sum(layer["macs"] for layer in found["layers"]) == found["macs"]
 
 
 @pytest.fixture

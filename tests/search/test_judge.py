@@ -20,6 +20,7 @@ from loopwright.search import judge as judging
 from loopwright.search.judge import Judge, fingerprint
 from loopwright.search.scoring import BFLOAT16, FLOAT32, Choices, Scorer
 from loopwright.search.space import Limits, SearchSpace
+from loopwright.search.workers import LocalCrew
 from loopwright.store import Store
 from tests.legality.networks import SmallNet, replaced
 
@@ -53,7 +54,7 @@ def candidates(space: SearchSpace) -> list[Choices]:
 
 
 def searching(network: Network, space: SearchSpace, minibatch: Minibatch, store: Store, **given: object) -> Judge:
-    settings = {"configurations": 1000, "workers": 1, **given}
+    settings = {"configurations": 1000, "crew": LocalCrew(1), **given}
     return Judge.for_search(network, space, minibatch, store, **settings)  # type: ignore[arg-type]
 
 
@@ -81,7 +82,7 @@ def test_verdicts_depend_neither_on_the_workers_nor_on_the_order(
         alone = list(judge.capacities(candidates))
     with (
         Store.open(tmp_path / "other.sqlite") as other,
-        searching(network, space, minibatch, other, workers=3) as judge,
+        searching(network, space, minibatch, other, crew=LocalCrew(3)) as judge,
     ):
         together = list(judge.capacities(candidates[::-1]))[::-1]
     assert together == alone
@@ -89,7 +90,7 @@ def test_verdicts_depend_neither_on_the_workers_nor_on_the_order(
 
 
 def test_nothing_is_scored_twice(network, space, minibatch, store, candidates, monkeypatch):
-    with searching(network, space, minibatch, store, workers=2) as judge:
+    with searching(network, space, minibatch, store, crew=LocalCrew(2)) as judge:
         list(judge.capacities(candidates[3:6]))
         first = list(judge.capacities(candidates))
 
@@ -140,7 +141,7 @@ def test_the_network_is_left_bit_for_bit_as_it_was_even_after_an_interrupt(
         yield from candidates[:3]
         raise KeyboardInterrupt
 
-    with searching(network, space, minibatch, store, workers=2) as judge, pytest.raises(KeyboardInterrupt):
+    with searching(network, space, minibatch, store, crew=LocalCrew(2)) as judge, pytest.raises(KeyboardInterrupt):
         list(judge.capacities(interrupted()))
     with monkeypatch.context() as patched:
         patched.setattr(Scorer, "part", lambda *_: (_ for _ in ()).throw(ValueError("broken")))
@@ -150,7 +151,7 @@ def test_the_network_is_left_bit_for_bit_as_it_was_even_after_an_interrupt(
     assert [child.training for child in network.module.modules()] == training
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(child._forward_hooks for child in network.module.modules())
-    with searching(network, space, minibatch, store, workers=2) as judge:
+    with searching(network, space, minibatch, store, crew=LocalCrew(2)) as judge:
         assert len(list(judge.capacities(candidates))) == len(candidates)
 
 
@@ -162,7 +163,7 @@ def test_a_network_that_insists_on_float32_is_scored_in_it(space, minibatch, sto
     with seeded(0):
         network = trace(Insisting(), torch.zeros(1, 3, 16, 16))
     monkeypatch.setattr(judging, "fast_arithmetic", lambda: BFLOAT16)
-    with searching(network, space, minibatch, store, workers=2) as judge:
+    with searching(network, space, minibatch, store, crew=LocalCrew(2)) as judge:
         assert [verdict.scores["images"] for verdict in judge.capacities(candidates)]
         assert judge._protocol.arithmetic == FLOAT32
 
@@ -186,5 +187,5 @@ def test_an_original_without_a_score_is_refused(minibatch, store):
 def test_labels_that_are_no_classes_are_refused_by_the_workers_too(network, space, minibatch, store):
     wrong = Minibatch.of(minibatch.images, np.r_[10, minibatch.labels[1:]], "mislabelled")
     refusal = pytest.raises(LoopwrightError, match="the images have label 10, the network only 10 classes")
-    with searching(network, space, wrong, store, workers=2) as judge, refusal:
+    with searching(network, space, wrong, store, crew=LocalCrew(2)) as judge, refusal:
         _ = judge.original_score

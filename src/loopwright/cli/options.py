@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,32 @@ StoreAddress = Annotated[
         "database that machines share; a file in the user's cache folder without it.",
     ),
 ]
+
+
+class ProgressStyle(StrEnum):
+    """How a run is watched."""
+
+    AUTO = "auto"
+    LIVE = "live"
+    PLAIN = "plain"
+    JSON = "json"
+    NONE = "none"
+
+
+ProgressOption = Annotated[
+    ProgressStyle,
+    typer.Option(
+        help="What standard error shows: live on a terminal and plain lines elsewhere (auto), one of these, events as "
+        "lines of JSON, or none."
+    ),
+]
+
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Append stages, verdicts, timings and warnings to this file, with their times."),
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
 
 Device = Annotated[
     str,

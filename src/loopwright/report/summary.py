@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from loopwright.report.formats import milliseconds
+
 IDENTITY = "identity"
 """The sequence of a layer that stays as it is."""
 
@@ -188,3 +190,18 @@ class RunSummary:
     def speedup(self) -> float:
         """Latency of the original over that of the chosen network."""
         return self.original.latency_ms / self.chosen.latency_ms
+
+    @property
+    def line(self) -> str:
+        """The network, the target and the two latencies."""
+        latencies = " -> ".join(milliseconds(network.latency_ms) for network in (self.original, self.chosen))
+        return f"{self.model} on {self.target}: {latencies} ms ({self.speedup:.2f}×)"
+
+    def __repr__(self) -> str:
+        return f"<RunSummary {self.line}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from loopwright.report.notebook import table_html
+
+        return table_html(self)

@@ -13,7 +13,7 @@ from loopwright.isolation import Bounds, FaultError, forked
 from loopwright.lowering.network import CompiledNetwork, LinkedNetwork, LoweredNetwork, lower_network
 from loopwright.lowering.network_kernels import ScheduleChoice
 from loopwright.models.network import Network
-from loopwright.search.workers import can_fork
+from loopwright.search.workers.local import can_fork
 from loopwright.targets.target import Target
 
 BOUNDS = Bounds(seconds=1800)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +23,9 @@ from loopwright.legality.verdict import Verdict
 from loopwright.models.dataflow import dataflow
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
+from loopwright.search.candidate import Candidate
+from loopwright.search.events import CandidateJudged
+from loopwright.search.progress import Progress, SilentProgress
 from loopwright.search.reuse import Reuse
 from loopwright.search.scoring import (
     BFLOAT16,
@@ -36,7 +40,7 @@ from loopwright.search.scoring import (
     predicted,
 )
 from loopwright.search.space import SearchSpace
-from loopwright.search.workers import Workers
+from loopwright.search.workers import Crew, LocalCrew, Workers
 from loopwright.store import Store, VerdictKey
 from loopwright.targets.cpu import usable_processors
 
@@ -44,6 +48,8 @@ PANEL_DRAWS = 100
 """Configurations drawn at most for each member of a panel."""
 WORTHWHILE = 64
 """Configurations from which on a panel is worth its time."""
+HERE = LocalCrew(1)
+"""This process alone."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,11 @@ class Judge:
         self._store = store
         self._minibatch = minibatch
         self.reuse = Reuse()
+        self._progress: Progress = SilentProgress()
         self._network = fingerprint(network.module)
-        self._workers = Workers(Scorer(network, minibatch, device), 1)
+        self._scorer = Scorer(network, minibatch, device)
+        self._here: Workers[Scorer] = HERE.workers(self._scorer)
+        self._workers: Workers[Scorer] = self._here
         self._protocol, self._panel = EXACT, tuple[Choices, ...]()
         self._calibrated: CalibratedCheck | None = None
 
@@ -92,18 +101,20 @@ class Judge:
         configurations: int,
         seed: int = 0,
         device: str = "cpu",
-        workers: int | None = None,
+        crew: Crew | None = None,
         calibrated: CalibratedCheck | None = None,
+        progress: Progress | None = None,
     ) -> Judge:
-        """A judge of so many candidates of ``space``. On a processor it takes ``workers`` processes (one for each
-        processor that may be used) and no more images than a decision needs
+        """A judge of so many candidates of ``space``. On a processor it takes the processes of ``crew`` (without one, a
+        process for each processor that may be used) and no more images than a decision needs
         (`loopwright.legality.capacity.sequential`); the panel is drawn with ``seed``. With ``calibrated``, that check
-        takes the place of Fisher Potential."""
+        takes the place of Fisher Potential. ``progress`` is told of every candidate, with its last verdict."""
         judge = cls(network, minibatch, store, None if device == "cpu" else device)
+        judge._progress = progress or SilentProgress()
         judge._calibrated = calibrated
         if device != "cpu":
             return judge
-        judge._workers.count = workers or usable_processors()
+        judge._workers = (crew or LocalCrew(usable_processors())).workers(judge._scorer)
         if calibrated is None and configurations >= WORTHWHILE:
             judge._protocol = Protocol.of(len(minibatch), seed, fast_arithmetic())
             judge._panel = tuple(judge._drawn_panel(space))
@@ -113,6 +124,10 @@ class Judge:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """Ends the processes, so that nothing runs beside what is timed; they start again when many are judged."""
         self._workers.close()
 
     @property
@@ -122,7 +137,10 @@ class Judge:
 
     def structure(self, choices: Choices) -> Verdict:
         """Whether the receptive field is kept."""
-        return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
+        verdict = self._by_structure(choices)
+        if not verdict.legal:
+            self._progress.happened(_judged(choices, verdict))
+        return verdict
 
     def capacity(self, choices: Choices) -> Verdict:
         """Whether the Fisher Potential is not below the original's, or the predicted drop in accuracy is within the
@@ -132,16 +150,28 @@ class Judge:
 
     def capacities(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order; they are drawn a little ahead of the verdicts."""
-        yield from self._verdicts(candidates, self._rule.usual, self.reuse)
+        given: deque[Choices] = deque()
+
+        def drawn() -> Iterator[Choices]:
+            for choices in candidates:
+                given.append(choices)
+                yield choices
+
+        for verdict in self._verdicts(drawn(), self._rule.usual, self.reuse):
+            self._progress.happened(_judged(given.popleft(), verdict))
+            yield verdict
 
     def exact(self, choices: Choices) -> Verdict:
-        """The same verdict without an estimate: by the Fisher Potential on all images at once."""
-        [verdict] = self.exacts([choices])
+        """The same verdict without an estimate: by the Fisher Potential on all images at once, in this process."""
+        [verdict] = self._verdicts([choices], self._rule.exact, workers=self._here)
         return verdict
 
     def exacts(self, candidates: Iterable[Choices]) -> Iterator[Verdict]:
         """The same for many candidates, in order."""
         yield from self._verdicts(candidates, self._rule.exact)
+
+    def _by_structure(self, choices: Choices) -> Verdict:
+        return self._structure.judge({layer: choice.form for layer, choice in choices.items()})
 
     @cached_property
     def _rule(self) -> _Rule:
@@ -178,7 +208,7 @@ class Judge:
         """Configurations that are legal by structure; the same for the same seed, whatever else is judged."""
         rng, size = random.Random(f"panel {self._protocol.seed}"), self._protocol.panel
         drawn = (space.chosen(space.draw(rng)) for _ in range(PANEL_DRAWS * size))
-        return islice((choices for choices in drawn if self.structure(choices).legal), size)
+        return islice((choices for choices in drawn if self._by_structure(choices).legal), size)
 
     def _protocol_text(self, test: SequentialTest) -> str:
         """How verdicts come about: the protocol, and who is on the panel."""
@@ -186,7 +216,11 @@ class Judge:
         return f"{test.protocol}: {panel}" if test.protocol.stages else str(EXACT)
 
     def _verdicts(
-        self, candidates: Iterable[Choices], question: _Question, reuse: Reuse | None = None
+        self,
+        candidates: Iterable[Choices],
+        question: _Question,
+        reuse: Reuse | None = None,
+        workers: Workers[Scorer] | None = None,
     ) -> Iterator[Verdict]:
         """In the order of the candidates; what the store does not have is worked out and recorded."""
         counts = Reuse() if reuse is None else reuse
@@ -205,7 +239,7 @@ class Judge:
                     known[number] = found
 
         number = 0
-        for verdict in self._workers.map(question.work, unknown()):
+        for verdict in (workers or self._workers).map(question.work, unknown()):
             while number in known:
                 yield known.pop(number)
                 number += 1
@@ -227,6 +261,11 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _judged(choices: Choices, verdict: Verdict) -> CandidateJudged:
+    candidate = Candidate.of({layer: choice.sequence for layer, choice in choices.items()})
+    return CandidateJudged(str(candidate), verdict.check, verdict.legal, verdict.reason, verdict.scores)
 
 
 def identity(choices: Choices) -> str:

@@ -26,8 +26,10 @@ from loopwright.models.network import Network
 from loopwright.registry import unknown
 from loopwright.search.candidate import Candidate
 from loopwright.search.compiling import compile_apart
+from loopwright.search.events import NetworkTimed
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
+from loopwright.search.leader import Leader
 from loopwright.search.reuse import Reuse
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
@@ -35,6 +37,7 @@ from loopwright.search.stages import Stages
 from loopwright.search.strategies.random import Judged, search
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
+from loopwright.search.workers import Crew
 from loopwright.store import Store
 from loopwright.targets.target import Target
 
@@ -77,7 +80,8 @@ class CapacityCheck:
 class Settings:
     """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
     model expects to be fastest) the operators are timed; ``device``: where images are scored, for the check
-    ``capacity``; ``retry_failures``: whether what could not be timed in an earlier run is tried again.
+    ``capacity``, by the processes of ``crew`` (one for each processor that may be used, if there is none);
+    ``retry_failures``: whether what could not be timed in an earlier run is tried again.
     """
 
     configurations: int = 1000
@@ -87,6 +91,7 @@ class Settings:
     capacity: CapacityCheck = field(default_factory=CapacityCheck)
     limits: Limits = field(default_factory=Limits)
     retry_failures: bool = False
+    crew: Crew | None = None
 
 
 @dataclass(frozen=True)
@@ -145,12 +150,14 @@ def run_search(
                     network, space, minibatch, store,
                     configurations=settings.configurations, seed=settings.seed, device=settings.device,
                     calibrated=settings.capacity.of(network, minibatch, settings.device),
+                    crew=settings.crew, progress=progress,
                 )
             )  # fmt: skip
             draw = space.draw if settings.capacity.name == FISHER else space.draw_spread
             judged = search(
                 space, draw, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
             )
+            judge.rest()
         latencies = processes.enter_context(
             OperatorLatencies(
                 network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
@@ -172,6 +179,8 @@ def run_search(
             networks, images = [original, *compiled], np.resize(minibatch.images, network.input_shape)
             key = [latencies.environment_hash, *(own.identity(space, latencies) for own in networks)]
             before, *after = kept(key, lambda: _measured(networks, images))
+            for found, taken in [(original, before), *zip(compiled, after, strict=True)]:
+                progress.happened(NetworkTimed(str(found.candidate.accepted.candidate), taken.median_ms))
             chosen, timing = _fastest([(original, before), *zip(compiled, after, strict=True)])
             if chosen.saving:
                 progress.note(chosen.saving)
@@ -227,7 +236,10 @@ def _timed(
     operators = {choice.key: choice for layer in space.layers for choice in (space.original(layer),)}
     operators |= {choice.key: choice for chosen in choices for choice in chosen.values()}
     with stages.stage("Time", len(operators)) as progress:
-        latencies.time(operators.values(), progress.advance)
+        leader = Leader(space, [found.candidate for found in shortlist], latencies, progress)
+        for choice in operators.values():
+            leader.time(choice)
+            progress.advance()
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
     return [Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)]

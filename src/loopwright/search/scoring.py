@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import torch
@@ -27,14 +27,17 @@ FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 class CandidateModules:
-    """Candidates as PyTorch modules that share one copy of the network and one module for each layer and operator, so
-    that building a candidate costs next to nothing. The module of a candidate is good until the next is built.
+    """Candidates as PyTorch modules that share one copy of the network ``module``, of which ``layers`` can change, and
+    one module for each layer and operator, so that building a candidate costs next to nothing. The module of a
+    candidate is good until the next is built.
 
     The copy is on ``device`` and computes in ``dtype`` (by default, where and in what the network does)."""
 
-    def __init__(self, network: Network, device: str | None = None, dtype: torch.dtype | None = None):
-        self._module = copy.deepcopy(network.module).to(device=device, dtype=dtype)
-        self._convolutions = {layer.name: self._module.get_submodule(layer.name) for layer in network.transformable}
+    def __init__(
+        self, module: nn.Module, layers: Iterable[str], device: str | None = None, dtype: torch.dtype | None = None
+    ):
+        self._module = copy.deepcopy(module).to(device=device, dtype=dtype)
+        self._convolutions = {layer: self._module.get_submodule(layer) for layer in layers}
         self._operators: dict[tuple[str, str], OperatorModule] = {}
 
     def build(self, choices: Choices) -> nn.Module:
@@ -55,7 +58,8 @@ class CandidateModules:
 
 class Scorer:
     """Scores candidates of ``network`` on ``minibatch`` on ``device``: on all images in float32, on parts of them in
-    the arithmetic that is asked for. The network itself is never touched.
+    the arithmetic that is asked for. The network itself is never touched. It can be pickled if the network's module
+    can: the trace, which can't, stays behind.
 
     Raises `ArgumentError` if there is no convolution that candidates could change.
     """
@@ -64,7 +68,8 @@ class Scorer:
         require_convolution(network.module)
         convolutions = {name for name, module in network.module.named_modules() if isinstance(module, nn.Conv2d)}
         self._fisher = Fisher(tuple(layer.name for layer in network.layers if layer.name in convolutions))
-        self._network, self._minibatch, self._device = network, minibatch, device
+        self._module, self._layers = network.module, tuple(layer.name for layer in network.transformable)
+        self._minibatch, self._device = minibatch, device
         self._modules: dict[str, CandidateModules] = {}
         self._parts: dict[tuple[int, int], Minibatch] = {}
 
@@ -81,7 +86,7 @@ class Scorer:
         """The candidate, good until the next one is asked for."""
         if arithmetic not in self._modules:
             dtype = torch.bfloat16 if arithmetic == BFLOAT16 else None
-            self._modules[arithmetic] = CandidateModules(self._network, self._device, dtype)
+            self._modules[arithmetic] = CandidateModules(self._module, self._layers, self._device, dtype)
         return self._modules[arithmetic].build(choices)
 
     def part(self, choices: Choices, arithmetic: str, start: int, stop: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+from loopwright.search.events import StageEnded
 from loopwright.search.progress import Progress
 
 
@@ -23,3 +24,4 @@ class Stages:
         start = perf_counter()
         yield self.progress
         self.seconds[name] = perf_counter() - start
+        self.progress.happened(StageEnded(name, self.seconds[name]))

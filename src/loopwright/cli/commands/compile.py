@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loopwright.cli.options import InputShape, Seed, StoreAddress, input_shape
+from loopwright.cli.options import InputShape, Json, Seed, StoreAddress, input_shape
 
 if TYPE_CHECKING:
     from loopwright.compiling import WrittenNetwork
@@ -39,6 +40,7 @@ def command(
     store: StoreAddress = None,
     seed: Seed = 0,
     shape: InputShape = None,
+    json: Json = False,
 ) -> None:
     """Compile a network to a shared library.
 
@@ -55,8 +57,26 @@ def command(
         progress.stage("Compile")
         tuning = Tuning(tune, store, progress.advance)
         written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
+    if json:
+        typer.echo(dumps(_facts(written), indent=1))
+        return
     for line in _lines(written):
         typer.echo(line)
+
+
+def _facts(written: WrittenNetwork) -> dict[str, Any]:
+    """The same as plain data; None for what this machine can't find out."""
+    return {
+        "path": str(written.path),
+        "file_bytes": written.file_bytes,
+        "weight_bytes": written.weight_bytes,
+        "kernels": written.kernels,
+        "target": written.target.name,
+        "threads": written.target.threads,
+        "notes": list(written.notes),
+        "difference": written.difference,
+        "latency_samples_ms": None if written.timing is None else list(written.timing.samples_ms),
+    }
 
 
 def _lines(written: WrittenNetwork) -> Iterator[str]:

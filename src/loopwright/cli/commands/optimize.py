@@ -9,16 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import MODEL_HELP, Data, Device, Images, InputShape, Seed, StoreAddress, input_shape
+from loopwright.cli.options import (
+    MODEL_HELP,
+    Data,
+    Device,
+    Images,
+    InputShape,
+    Json,
+    Log,
+    ProgressOption,
+    ProgressStyle,
+    Seed,
+    StoreAddress,
+    input_shape,
+)
 from loopwright.errors import ArgumentError, StoppedError
 from loopwright.report.folder import require_free
 from loopwright.search.run_folder import RunState, how_to_resume
 
 if TYPE_CHECKING:
-    from loopwright.cli.progress import LiveProgress, PlainProgress
     from loopwright.report.summary import RunSummary
+    from loopwright.search.progress import Progress
 
-WITH_RESUME = ("store", "retry-failures")
+WITH_RESUME = ("store", "workers", "ray", "retry-failures", "json", "progress", "log")
 """Options that a run that goes on takes beside --resume."""
 
 
@@ -44,6 +57,17 @@ def command(
         typer.Option(metavar="FILE", help="Table of trained networks to learn from instead of the packaged one."),
     ] = None,
     store: StoreAddress = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that judge candidates; without it, one for each processor.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Judge on a Ray cluster: HOST:PORT of its head, auto for the one on this machine, local to start one "
+            "here. Timing stays on this machine.",
+        ),
+    ] = None,
     shape: InputShape = None,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what an earlier run could not time.")
@@ -53,9 +77,12 @@ def command(
         typer.Option(
             metavar="FOLDER",
             help="Go on with the run that was given this --out and was ended before its end. It keeps its arguments; "
-            f"only {' and '.join(f'--{name}' for name in WITH_RESUME)} may be given anew.",
+            f"only {', '.join(f'--{name}' for name in WITH_RESUME)} may be given anew.",
         ),
     ] = None,
+    json: Json = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    log: Log = None,
 ) -> None:
     """Make a network faster on a target.
 
@@ -64,7 +91,7 @@ def command(
     """
     if resume is not None:
         _require_nothing_else(context)
-        _resume(resume, store, retry_failures)
+        _resume(resume, store, workers, ray, retry_failures, json, progress, log)
         return
     if model is None or out is None:
         missing = "argument 'MODEL'" if model is None else "option '--out'"
@@ -74,7 +101,7 @@ def command(
 
     from loopwright.api import optimize
 
-    with _watched(out) as progress:
+    with _watched(out, progress, log) as watched:
         found = optimize(
             model,
             wanted_shape,
@@ -89,11 +116,13 @@ def command(
             tolerance=tolerance,
             calibration=calibration,
             store=store,
+            workers=workers,
+            ray=ray,
             retry_failures=retry_failures,
-            progress=progress,
+            progress=watched,
             command=context.obj,
         )
-    _show(found.summary, out)
+    _show(found.summary, out, json)
 
 
 def _require_nothing_else(context: typer.Context) -> None:
@@ -110,27 +139,37 @@ def _field(option: str) -> str:
     return option.replace("-", "_")
 
 
-def _resume(folder: Path, store: str | None, retry_failures: bool) -> None:
+def _resume(
+    folder: Path,
+    store: str | None,
+    workers: int | None,
+    ray: str | None,
+    retry_failures: bool,
+    json: bool,
+    progress: ProgressStyle,
+    log: Path | None,
+) -> None:
     state = RunState.read(folder)
     if state is not None and state.finished:
-        typer.echo(f"the run in {folder} is finished; its report is {folder / 'report.html'}")
+        typer.echo(f"the run in {folder} is finished; its report is {folder / 'report.html'}", err=json)
         return
 
     from loopwright.api import resume
 
-    with _watched(folder) as progress:
-        found = resume(folder, store=store, retry_failures=retry_failures, progress=progress)
-    _show(found.summary, folder)
+    with _watched(folder, progress, log) as watched:
+        found = resume(folder, store=store, workers=workers, ray=ray, retry_failures=retry_failures, progress=watched)
+    _show(found.summary, folder, json)
 
 
 @contextmanager
-def _watched(folder: Path) -> Iterator[LiveProgress | PlainProgress]:
+def _watched(folder: Path, style: ProgressStyle, log: Path | None) -> Iterator[Progress]:
     """The display of a run; an interrupt says how to go on, if there is something to go on with."""
     from loopwright.cli.console import output_console
     from loopwright.cli.progress import progress_on
+    from loopwright.search.logs import logging_to
 
     try:
-        with progress_on(output_console(stderr=True)) as progress:
+        with logging_to(log), progress_on(output_console(stderr=True), style) as progress:
             yield progress
     except KeyboardInterrupt:
         if RunState.read(folder) is None:
@@ -138,7 +177,12 @@ def _watched(folder: Path) -> Iterator[LiveProgress | PlainProgress]:
         raise StoppedError(f"interrupted; go on with {how_to_resume(folder)}") from None
 
 
-def _show(summary: RunSummary, out: Path) -> None:
+def _show(summary: RunSummary, out: Path, json: bool) -> None:
+    if json:
+        from loopwright.report.serialisation import to_json
+
+        typer.echo(to_json(summary), nl=False)
+        return
     from loopwright.cli.console import output_console
     from loopwright.report import tables
 
