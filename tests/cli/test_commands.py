@@ -150,6 +150,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "calibration": None,
         "store": None,
         "workers": None,
+        "retry_failures": False,
         "ray": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }
