@@ -16,6 +16,7 @@ from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.layout import blocked_shape, channel_block
 from loopwright.lowering.schedules import general
 from loopwright.lowering.schedules.digits import Digits, cut
+from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.finish import finish
 from loopwright.lowering.schedules.packing import pack, packed_shape
 from loopwright.lowering.schedules.panel import Panel
@@ -141,11 +142,12 @@ class CpuKernel:
         begun: Begun | None = None,
     ) -> tirx.Stmt:
         ahead = self.schedule.prefetch if FLOAT_BYTES * prod(packed.shape) > CACHED_BYTES else 0
-        arguments = (self.n, self.x, weight, places, self.out.block, store, ahead)
+        arguments = (self.n, self.x, weight, places, self.out.block, store)
         if isinstance(packed, WinogradContraction):
-            return WinogradKernel(packed, *arguments).statement()
+            return WinogradKernel(packed, *arguments, ahead).statement()
+        fetching = Fetching(packed.digits, ahead, self.schedule.next_weights)
         panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue)
-        return TileKernel(packed.digits, *arguments, panel, begun, self.schedule.one_thread).statement()
+        return TileKernel(packed.digits, *arguments, fetching, panel, begun, self.schedule.one_thread).statement()
 
     def _begun(self) -> Begun | None:
         """Sums that begin with the shift."""

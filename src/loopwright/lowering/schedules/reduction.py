@@ -19,6 +19,7 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.registers import Registers
 from loopwright.lowering.schedules.scope import Scope
@@ -37,7 +38,7 @@ class Reduction:
     weight: Any
     tile: Registers
     width: int
-    prefetch: int
+    fetching: Fetching
 
     def statement(self, scope: Scope) -> tirx.Stmt:
         return self._nest(scope, loops(self.digits), None)
@@ -46,7 +47,9 @@ class Reduction:
         if rows is None and scope.fix(self._row(0)).decides(self.source.axes[1]):
             return self._guarded(scope, levels)
         if not levels:
-            return sequence([part for taps in tap_points(self.digits) for part in self._point(scope.fix(taps), rows)])
+            points = list(tap_points(self.digits))
+            steps = (self._point(scope.fix(taps), rows, k, len(points)) for k, taps in enumerate(points))
+            return sequence([part for step in steps for part in step])
         digit, inner = levels[0], levels[1:]
         if digit.kind == "tap":
             return sequence([self._nest(scope.fix({digit.name: i}), inner, rows) for i in range(digit.extent)])
@@ -68,10 +71,10 @@ class Reduction:
         bound, axis = self.source.rows, self.source.axes[1]
         return {row: scope.fix(self._row(row)).check(axis, bound) for row in range(self.digits.extent("row"))}
 
-    def _point(self, scope: Scope, rows: Guards | None) -> Iterator[tirx.Stmt]:
+    def _point(self, scope: Scope, rows: Guards | None, number: int, points: int) -> Iterator[tirx.Stmt]:
         """The updates of one reduction point, row by row."""
-        if self.prefetch:
-            yield from (self._prefetch(self._at_channel(scope, c)) for c in range(self.tile.channels))
+        for vector in self.fetching.vectors(number, points):
+            yield prefetch(tirx.BufferLoad(self.weight, [scope.value(vector), 0]))
         for row, guard in (self._row_guards(scope) if rows is None else rows).items():
             parts = list(self._row_updates(scope.fix(self._row(row)), row)) if guard is not False else []
             if parts:
@@ -96,9 +99,6 @@ class Reduction:
 
     def _at_channel(self, scope: Scope, channel: int) -> Scope:
         return scope.fix({digit.name: channel for digit in self.digits.of("channel")})
-
-    def _prefetch(self, scope: Scope) -> tirx.Stmt:
-        return prefetch(tirx.BufferLoad(self.weight, [scope.value(packed_vector(self.digits)) + self.prefetch, 0]))
 
     def _row(self, row: int) -> dict[str, int]:
         return {digit.name: row for digit in self.digits.of("row")}

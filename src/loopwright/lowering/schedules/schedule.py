@@ -12,10 +12,11 @@ class CpuSchedule:
     ``columns`` pixels. A contraction takes the nearest smaller tile that its extents allow. ``unroll_rows`` writes the
     kernel's rows out, which makes the borders of a tile that spans all rows static; where nothing of the reduction is
     a loop then, a tile of one vector of channels goes by its inputs (`loopwright.lowering.schedules.stationary`).
-    ``prefetch`` is how many vectors ahead weights are fetched. With ``winograd`` 3x3 windows are computed by minimal
-    filtering, ``winograd`` x ``winograd`` outputs at once (2 or 4); ``columns`` then counts such tiles. Its tasks share
-    out the tiles, or, with ``by_channel``, the output channels. With ``one_thread`` the calling thread computes all
-    register tiles: to start others takes about a microsecond.
+    ``prefetch`` is how many vectors ahead weights are fetched; with ``next_weights``, tiles that read the same weights
+    fetch those of the next channels instead (`loopwright.lowering.schedules.fetching`). With ``winograd`` 3x3 windows
+    are computed by minimal filtering, ``winograd`` x ``winograd`` outputs at once (2 or 4); ``columns`` then counts
+    such tiles. Its tasks share out the tiles, or, with ``by_channel``, the output channels. With ``one_thread`` the
+    calling thread computes all register tiles: to start others takes about a microsecond.
 
     >>> print(CpuSchedule(16, 2, 1, 8, unroll_rows=True, prefetch=64))
     lanes=16 channels=2 rows=1 columns=8 prefetch=64 unroll_rows
@@ -30,6 +31,7 @@ class CpuSchedule:
     winograd: int = 0
     by_channel: bool = False
     one_thread: bool = False
+    next_weights: bool = False
 
     @property
     def accumulators(self) -> int:

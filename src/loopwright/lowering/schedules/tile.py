@@ -19,6 +19,7 @@ from tvm import tirx
 from tvm.tirx import ForKind
 
 from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.panel import Panel
 from loopwright.lowering.schedules.placement import Placement
 from loopwright.lowering.schedules.reduction import Reduction, column_runs, tap_points
@@ -54,7 +55,7 @@ class TileKernel:
     placements: tuple[Placement, ...]
     out_block: int
     store: Store
-    prefetch: int
+    fetching: Fetching
     panel: Panel | None = None
     begun: Begun | None = None
     one_thread: bool = False
@@ -106,7 +107,7 @@ class TileKernel:
     def _reduction(self, tile: Registers, width: int) -> Reduction | Stationary:
         if is_stationary(self.digits):
             return Stationary(self.digits, self._source, self.weight, tile, width)
-        return Reduction(self.digits, self._source, self.weight, tile, width, self.prefetch)
+        return Reduction(self.digits, self._source, self.weight, tile, width, self.fetching)
 
     def _may_begin(self, scope: Scope) -> bool:
         """Whether all results go to one place, of lanes that lie together."""

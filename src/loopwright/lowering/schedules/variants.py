@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
+from math import prod
 
 from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
+from loopwright.lowering.schedules.digits import cut
+from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.winograd import FILTERINGS, cut_windows, windows
@@ -37,7 +41,18 @@ def variants(form: OperatorForm, target: Target, given: Given | None = None) -> 
         if known is None or estimate < known[0]:
             distinct[shapes] = (estimate, schedule)
     ranked = sorted(distinct.values(), key=lambda pair: pair[0])
-    return _leaders_first(ranked)[:VARIANTS_AT_MOST]
+    return [_fetching(form, schedule, target) for schedule in _leaders_first(ranked)[:VARIANTS_AT_MOST]]
+
+
+def _fetching(form: OperatorForm, schedule: CpuSchedule, target: Target) -> CpuSchedule:
+    """With the weights of the next channels fetched ahead, where a core's share of all weights would push out of its
+    own cache what it reads, and those of two tiles have room there."""
+    block = channel_block(form.input_shape[0], target.vector_lanes)
+    tiles = [Fetching(cut(contraction, schedule, block), schedule.prefetch) for contraction in form.contractions]
+    weights = FLOAT_BYTES * sum(prod(contraction.weight_shape) for contraction in form.contractions)
+    far = weights / target.threads > target.l2_bytes / 2 and any(own.sharing > 1 for own in tiles)
+    room = all(2 * own.bytes_read <= target.l2_bytes for own in tiles)
+    return replace(schedule, next_weights=far and room and not schedule.winograd)
 
 
 def _leaders_first(ranked: Sequence[tuple[float, CpuSchedule]]) -> list[CpuSchedule]:
