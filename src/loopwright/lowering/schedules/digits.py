@@ -7,10 +7,11 @@ the reduction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import product
 from math import gcd, prod
 
 from loopwright.ir.affine import Affine, constant, var
@@ -94,6 +95,20 @@ class Digits:
     def in_weight(self) -> tuple[Digit, ...]:
         """The digits that address the weight, in the order in which it is packed."""
         return tuple(digit for digit in self.digits if self.contraction.dims[digit.dim].in_weight)
+
+
+def loops(digits: Digits) -> tuple[Digit, ...]:
+    """The reduction digits down to the last one that is a loop."""
+    reduction = digits.of("reduce", "tap")
+    last = max((i for i, digit in enumerate(reduction) if digit.kind == "reduce"), default=-1)
+    return reduction[: last + 1]
+
+
+def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
+    """All points of the reduction digits inside of the last loop."""
+    taps = digits.of("reduce", "tap")[len(loops(digits)) :]
+    for point in product(*(range(digit.extent) for digit in taps)):
+        yield {digit.name: number for digit, number in zip(taps, point, strict=True)}
 
 
 def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int, panel_threads: int = 0) -> Digits:

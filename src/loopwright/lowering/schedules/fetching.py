@@ -16,7 +16,7 @@ from math import prod
 
 from loopwright.ir.affine import Affine, constant, var
 from loopwright.ir.loopnest import FLOAT_BYTES
-from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.digits import Digit, Digits, loops
 from loopwright.lowering.schedules.packing import packed_vector
 
 
@@ -33,7 +33,7 @@ class Fetching:
         if not self.distance:
             return
         if self.next_weights and self.sharing > 1:
-            yield from (self._next + k for k in range(point, self._in_a_step, points))
+            yield from (self._next(k) for k in range(point, self._in_a_step, points))
             return
         for channel in range(self.digits.extent("channel")):
             at = {digit.name: constant(channel) for digit in self.digits.of("channel")}
@@ -64,14 +64,15 @@ class Fetching:
 
     @property
     def _in_a_step(self) -> int:
-        return -(-self._read // (self.sharing * self.digits.extent("reduce")))
+        return -(-self._read // (self.sharing * prod(digit.extent for digit in loops(self.digits))))
 
-    @cached_property
-    def _next(self) -> Affine:
-        """The first vector that a step asks for."""
+    def _next(self, k: int) -> Affine:
+        """The vector number ``k`` that a step asks for; where there are more steps than vectors, the last ones ask for
+        the last vector."""
         inner = {digit.name: constant(0) for digit in self.digits.of("reduce", "tap", "channel")}
-        step = _number((*self._pixels, *self.digits.of("reduce")))
-        return packed_vector(self.digits).substitute(inner) + self._read + step * self._in_a_step
+        step = _number((*self._pixels, *loops(self.digits)))
+        number = (step * self._in_a_step + k).minimum(self._read - 1)
+        return packed_vector(self.digits).substitute(inner) + self._read + number
 
 
 def _number(digits: tuple[Digit, ...]) -> Affine:

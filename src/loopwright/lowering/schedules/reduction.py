@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any
 
 from tvm import tirx
 
-from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.digits import Digit, Digits, loops, tap_points
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.registers import Registers
@@ -102,20 +101,6 @@ class Reduction:
 
     def _row(self, row: int) -> dict[str, int]:
         return {digit.name: row for digit in self.digits.of("row")}
-
-
-def loops(digits: Digits) -> tuple[Digit, ...]:
-    """The reduction digits down to the last one that is a loop."""
-    reduction = digits.of("reduce", "tap")
-    last = max((i for i, digit in enumerate(reduction) if digit.kind == "reduce"), default=-1)
-    return reduction[: last + 1]
-
-
-def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
-    """All points of the reduction digits inside of the last loop."""
-    taps = digits.of("reduce", "tap")[len(loops(digits)) :]
-    for point in product(*(range(digit.extent) for digit in taps)):
-        yield {digit.name: number for digit, number in zip(taps, point, strict=True)}
 
 
 def column_runs(

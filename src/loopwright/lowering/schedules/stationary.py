@@ -21,9 +21,8 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.ir.affine import Affine
-from loopwright.lowering.schedules.digits import Axes, Digits
+from loopwright.lowering.schedules.digits import Axes, Digits, tap_points
 from loopwright.lowering.schedules.packing import packed_vector
-from loopwright.lowering.schedules.reduction import tap_points
 from loopwright.lowering.schedules.registers import Registers
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.source import Source

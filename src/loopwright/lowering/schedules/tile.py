@@ -18,11 +18,11 @@ from typing import Any
 from tvm import tirx
 from tvm.tirx import ForKind
 
-from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.lowering.schedules.digits import Digit, Digits, tap_points
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.panel import Panel
 from loopwright.lowering.schedules.placement import Placement
-from loopwright.lowering.schedules.reduction import Reduction, column_runs, tap_points
+from loopwright.lowering.schedules.reduction import Reduction, column_runs
 from loopwright.lowering.schedules.registers import Registers, registers
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.source import Source
