@@ -39,8 +39,11 @@ SAMPLE_MS = 10.0
 TUNING = Protocol(rounds=5)
 """How the schedules of an operator are timed beside each other."""
 
+FINAL = Protocol(rounds=9)
+TIMED_AGAIN = 3
+"""How many of the fastest are timed once more: one of few samples is easily the fastest by luck."""
 TRIED = 14
-BUDGET_S = 3.5
+BUDGET_S = 2.8
 """Schedules that are timed for an operator, and how long they may take to build."""
 
 FLOP_OF_A_MAC = 2
@@ -199,11 +202,18 @@ class _Bench:
         candidates = schedules(form, self._target, wanted)[:TRIED]
         built = build_schedules(form, images, EPILOGUE, self._target, candidates, BUDGET_S, agreement)
         copies = WeightCopies()
-        calls = [warm_call(own.kernel, own.compiled, copies) for own in built]
-        calls += [cold_call(own.kernel, own.compiled, TUNING, copies) for own in built]
-        times = [measurement.median_ms for measurement in measure(calls, TUNING)]
-        warm, cold = (dict(zip(own, built, strict=True)) for own in (times[: len(built)], times[len(built) :]))
-        return warm[min(warm)], cold[min(cold)]
+        warm = [warm_call(own.kernel, own.compiled, copies) for own in built]
+        cold = [cold_call(own.kernel, own.compiled, TUNING, copies) for own in built]
+        first = measure([*warm, *cold], TUNING)
+        best_warm, best_cold = _leading(first[: len(built)]), _leading(first[len(built) :])
+        again = iter(measure([*(warm[k] for k in best_warm), *(cold[k] for k in best_cold)], FINAL))
+        warmest, coldest = ({k: next(again).median_ms for k in best} for best in (best_warm, best_cold))
+        return built[min(warmest, key=lambda k: warmest[k])], built[min(coldest, key=lambda k: coldest[k])]
+
+
+def _leading(measured: Sequence[Measurement]) -> list[int]:
+    """Which few have the lowest medians."""
+    return sorted(range(len(measured)), key=lambda k: measured[k].median_ms)[:TIMED_AGAIN]
 
 
 def _convolutions(sizes: Sequence[tuple[int, int]], sequence: str = "") -> Iterator[str]:

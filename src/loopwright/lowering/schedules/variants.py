@@ -41,7 +41,10 @@ def variants(form: OperatorForm, target: Target, given: Given | None = None) -> 
         if known is None or estimate < known[0]:
             distinct[shapes] = (estimate, schedule)
     ranked = sorted(distinct.values(), key=lambda pair: pair[0])
-    return [_fetching(form, schedule, target) for schedule in _leaders_first(ranked)[:VARIANTS_AT_MOST]]
+    leaders, others = _leaders(ranked)
+    led = [_fetching(form, schedule, target) for schedule in leaders]
+    otherwise = [replace(schedule, next_weights=False) for schedule in led if schedule.next_weights]
+    return [*led, *otherwise, *(_fetching(form, schedule, target) for schedule in others)][:VARIANTS_AT_MOST]
 
 
 def _fetching(form: OperatorForm, schedule: CpuSchedule, target: Target) -> CpuSchedule:
@@ -55,13 +58,14 @@ def _fetching(form: OperatorForm, schedule: CpuSchedule, target: Target) -> CpuS
     return replace(schedule, next_weights=far and room and not schedule.winograd)
 
 
-def _leaders_first(ranked: Sequence[tuple[float, CpuSchedule]]) -> list[CpuSchedule]:
+def _leaders(ranked: Sequence[tuple[float, CpuSchedule]]) -> tuple[list[CpuSchedule], list[CpuSchedule]]:
+    """The best of each algorithm that may win, and the others."""
     best: dict[object, CpuSchedule] = {}
     for estimate, schedule in ranked:
         if estimate <= MAY_WIN * ranked[0][0]:
             best.setdefault((schedule.winograd, schedule.by_channel, schedule.one_thread), schedule)
     leaders = list(best.values())
-    return [*leaders, *(schedule for _, schedule in ranked if schedule not in leaders)]
+    return leaders, [schedule for _, schedule in ranked if schedule not in leaders][:VARIANTS_AT_MOST]
 
 
 def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
