@@ -57,6 +57,11 @@ class Fetching:
         return FLOAT_BYTES * self._read * self.digits.extent("lane")
 
     @property
+    def bytes_per_update(self) -> float:
+        """Of weights, for one vector multiply-add."""
+        return FLOAT_BYTES * self.digits.extent("lane") / (self.digits.extent("row") * self.digits.extent("column"))
+
+    @property
     def _read(self) -> int:
         """The same in vectors."""
         inner = self.digits.of("reduce", "tap", "channel")

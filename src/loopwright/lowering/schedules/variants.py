@@ -10,7 +10,7 @@ from math import prod
 from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
-from loopwright.lowering.schedules.cost import estimated_cycles, tile_shapes
+from loopwright.lowering.schedules.cost import ISSUED_PER_CYCLE, estimated_cycles, tile_shapes
 from loopwright.lowering.schedules.digits import cut
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.given import Given
@@ -26,6 +26,8 @@ SMALL_UPDATES = 1 << 14
 STACK_ARRAY_BYTES = 1024
 SMALL_IMAGES = range(3, 9)
 """Rows of an image that a tile may span whole."""
+FAR_BYTES_PER_CYCLE = 10
+"""What a core gets from beyond its own cache, while the others do the same."""
 MAY_WIN = 1.6
 """How far above the best estimate an algorithm's may lie to be tried early."""
 
@@ -49,13 +51,14 @@ def variants(form: OperatorForm, target: Target, given: Given | None = None) -> 
 
 def _fetching(form: OperatorForm, schedule: CpuSchedule, target: Target) -> CpuSchedule:
     """With the weights of the next channels fetched ahead, where a core's share of all weights would push out of its
-    own cache what it reads, and those of two tiles have room there."""
+    own cache what it reads, a tile alone asks for them faster than they come, and those of two tiles have room."""
     block = channel_block(form.input_shape[0], target.vector_lanes)
     tiles = [Fetching(cut(contraction, schedule, block), schedule.prefetch) for contraction in form.contractions]
     weights = FLOAT_BYTES * sum(prod(contraction.weight_shape) for contraction in form.contractions)
-    far = weights / target.threads > target.l2_bytes / 2 and any(own.sharing > 1 for own in tiles)
+    far = weights / target.threads > target.l2_bytes / 2
+    waits = any(own.sharing > 1 and own.bytes_per_update * ISSUED_PER_CYCLE > FAR_BYTES_PER_CYCLE for own in tiles)
     room = all(2 * own.bytes_read <= target.l2_bytes for own in tiles)
-    return replace(schedule, next_weights=far and room and not schedule.winograd)
+    return replace(schedule, next_weights=far and waits and room and not schedule.winograd)
 
 
 def _leaders(ranked: Sequence[tuple[float, CpuSchedule]]) -> tuple[list[CpuSchedule], list[CpuSchedule]]:
