@@ -17,6 +17,8 @@ CONFIDENCE = 0.65
 """The probability that a candidate stays within the tolerance, from which on it is accepted."""
 SCALE = 2.0
 """Points of accuracy below which drops count in proportion, and above which by their order of magnitude."""
+WHOLE = 100.0
+"""Points that no accuracy can fall or rise by more than."""
 LEAST_NETWORKS = 8
 INTERVAL = 0.8
 
@@ -40,7 +42,9 @@ class Prediction:
 
     def quantile(self, probability: float) -> float:
         """The drop in points that is not exceeded with this probability."""
-        return SCALE * float(np.sinh(NormalDist(self.mean, max(self.deviation, 1e-9)).inv_cdf(probability)))
+        most = float(np.arcsinh(WHOLE / SCALE))
+        scaled = NormalDist(self.mean, max(self.deviation, 1e-9)).inv_cdf(probability)
+        return SCALE * float(np.sinh(np.clip(scaled, -most, most)))
 
     def probability(self, tolerance: float) -> float:
         """That the drop is at most so many points."""
