@@ -142,6 +142,10 @@ class Judge:
             self._progress.happened(_judged(choices, verdict))
         return verdict
 
+    def keeps_structure(self, choices: Choices) -> bool:
+        """As `structure`, but nobody is told."""
+        return self._by_structure(choices).legal
+
     def capacity(self, choices: Choices) -> Verdict:
         """Whether the Fisher Potential is not below the original's, or the predicted drop in accuracy is within the
         tolerance; asked of each combination of operators once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 from loopwright.errors import NotApplicableError
@@ -166,6 +166,10 @@ class SearchSpace:
             total += drawn
             advance()
         return cls({layer: text for text, layers in workloads.items() for layer in layers}, found, total)
+
+    def limited_to(self, choices: Mapping[str, Sequence[Choice]]) -> SearchSpace:
+        """The same layers with fewer operators for each workload, the untouched ones first."""
+        return replace(self, choices={workload: tuple(choices[workload]) for workload in self.choices})
 
     def draw(self, rng: random.Random) -> Candidate:
         """A random configuration: a random share of the layers gets a random operator of its workload each."""
