@@ -22,6 +22,8 @@ from loopwright.report.folder import require_free
 from loopwright.report.outcome import RunInputs, summary_of
 from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
+from loopwright.search import strategies
+from loopwright.search.budget import OPERATORS, Budget
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, save
 from loopwright.search.events import Callback
 from loopwright.search.judge import fingerprint
@@ -63,7 +65,11 @@ def optimize(
     target: str = "cpu",
     out: Path | str | None = None,
     data: Path | str | None = None,
+    strategy: str = "exact",
     configurations: int = 1000,
+    operators: int = OPERATORS,
+    seconds: float | None = None,
+    parameters: float = 1.0,
     images: int = 128,
     seed: int = 0,
     device: str = "cpu",
@@ -83,8 +89,10 @@ def optimize(
     ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
     files, of which ``images`` training images judge the candidates (without it, the packaged CIFAR-10 sample).
-    ``configurations`` are drawn with ``seed``. ``device`` is where PyTorch scores them: ``cpu``, ``cuda``, ``cuda:1``;
-    a GPU scores every one on all images. ``legality`` says what may be lost: ``calibrated`` holds the accuracy that is
+    ``strategy`` (`docs/search.md`) looks among the ``operators`` that promise to be fastest, which are timed; it draws
+    at most ``configurations`` of the network with ``seed``, and after ``seconds`` (without it, never) takes the best
+    that it has. The result has at most the share ``parameters`` of the original's. ``device`` is where PyTorch scores
+    them: ``cpu``, ``cuda``, ``cuda:1``; a GPU scores every one on all images. ``legality`` says what may be lost: ``calibrated`` holds the accuracy that is
     predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
     table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``store``
     keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's cache folder).
@@ -100,8 +108,9 @@ def optimize(
     if folder is not None:
         require_free(folder)
     arguments = RunArguments(
-        target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration)
-    )
+        target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration),
+        strategy, operators, seconds, parameters,
+    )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
     where = store or default_path()
     with ExitStack() as open_things:
@@ -180,17 +189,9 @@ def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | Non
     with stages.stage("Trace"):
         network = inputs.source.traced()
         stages.progress.traced(network)
-    table = shipped() if arguments.calibration is None else Table.read(Path(arguments.calibration))
-    settings = Settings(
-        arguments.configurations,
-        arguments.seed,
-        device=arguments.device,
-        capacity=CapacityCheck(arguments.legality, arguments.tolerance, table),
-        retry_failures=how.retry_failures,
-    )
     kept = {} if run is None else {"kept": run.timings}
     with how.crew(stages.progress) as crew:
-        settings = replace(settings, crew=crew)
+        settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew)
         outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, **kept)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
@@ -222,6 +223,7 @@ class _Inputs:
     hardware: Target
     minibatch: Minibatch
     arguments: RunArguments
+    settings: Settings
 
     @classmethod
     def of(
@@ -233,10 +235,11 @@ class _Inputs:
             raise ArgumentError(f"networks are optimized for processors, not for {arguments.target}; take target=cpu")
         require_runnable(hardware)
         require_device(arguments.device)
+        settings = _settings(arguments)
         assert model is not None
         source = GivenNetwork.of(model, example_input, arguments.seed)
         minibatch = load_minibatch(arguments.data, arguments.images, arguments.seed, source.input_shape)
-        return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments)
+        return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments, settings)
 
     def request(self, store: Path | str, command: str) -> RunRequest:
         """The run as text."""
@@ -250,6 +253,20 @@ class _Inputs:
             fingerprint(self.source.module),
             self.minibatch.fingerprint,
         )
+
+
+def _settings(arguments: RunArguments) -> Settings:
+    """Raises `LoopwrightError` for what no search can be given."""
+    strategies.named(arguments.strategy)
+    table = shipped() if arguments.calibration is None else Table.read(Path(arguments.calibration))
+    return Settings(
+        arguments.strategy,
+        Budget(arguments.configurations, arguments.operators, arguments.seconds),
+        arguments.seed,
+        device=arguments.device,
+        capacity=CapacityCheck(arguments.legality, arguments.tolerance, table),
+        parameters=arguments.parameters,
+    )
 
 
 def _text(path: Path | str | None) -> str | None:

@@ -24,10 +24,10 @@ from loopwright.report.summary import (
 )
 from loopwright.search.discover import names
 from loopwright.search.funnel import Funnel
+from loopwright.search.judged import Judged
 from loopwright.search.reuse import Reuse
 from loopwright.search.run import Outcome
 from loopwright.search.space import Choice
-from loopwright.search.strategies.random import Judged
 
 PACKAGES = ("torch", "islpy")
 """What results depend on beside the environment of timings."""
@@ -114,26 +114,24 @@ def _names(workload: str) -> Mapping[str, str]:
 
 
 def _candidates(outcome: Outcome, operators: _Operators) -> tuple[CandidateFigures, ...]:
-    timed = {id(found.accepted): found for found in outcome.timed}
-    finalists = {id(found.accepted): timing.median_ms for found, timing in outcome.finalists}
+    finalists = {found.candidate: timing.median_ms for found, timing in outcome.finalists}
     candidates = []
     for number, judged in enumerate(outcome.judged, 1):
         choices = outcome.space.chosen(judged.candidate)
         macs, parameters = _counts(outcome, choices)
-        found = timed.get(id(judged))
         candidates.append(
             CandidateFigures(
                 number,
-                judged.reached if found is None else "timed",
+                judged.reached,
                 judged.reason,
                 macs,
                 parameters,
                 _scores(judged),
                 families.count(text for _, text in judged.candidate.sequences),
-                None if found is None else _finite(found.latency_ms),
-                finalists.get(id(judged)),
-                () if found is None else _operators(outcome, operators, choices),
-                found is outcome.chosen,
+                _finite(judged.latency_ms),
+                finalists.get(judged.candidate),
+                _operators(outcome, operators, choices) if judged.accepted else (),
+                judged is outcome.chosen,
             )
         )
     return tuple(candidates)
@@ -175,7 +173,7 @@ def _chosen_figures(outcome: Outcome, layers: tuple[LayerFigures, ...]) -> Netwo
         outcome.chosen_timing.samples_ms,
         outcome.network.macs - saved,
         parameters,
-        outcome.chosen.accepted.fisher_potential,
+        outcome.chosen.fisher_potential,
     )
 
 

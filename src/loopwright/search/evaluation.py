@@ -155,9 +155,7 @@ class Evaluation:
             self._pending.discard(number)
             self._margins[number] = margin(verdict)
             if self._funnel.judged("legal by capacity", verdict):
-                self._judged[number] = replace(
-                    self._judged[number], reached="legal by capacity", scores=verdict.scores
-                )
+                self._judged[number] = replace(self._judged[number], reached="legal by capacity", scores=verdict.scores)
                 self._progress.advance()
                 self._accept(number)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 from loopwright.search.space import Choice, SearchSpace
 
@@ -63,14 +63,17 @@ class Pool:
 
     @classmethod
     def of(cls, space: SearchSpace, latencies_ms: Mapping[str, float]) -> Pool:
-        """Without the operators that are no faster than the untouched ones, or were not timed."""
+        """Without the operators that are no faster than the untouched ones, or were not timed. Layers of which the
+        untouched operator could not be timed stay as they are, and count nothing."""
+        known = {key: ms for key, ms in latencies_ms.items() if isfinite(ms)}
         kept = {
-            workload: [original, *(own for own in others if latencies_ms.get(own.key, inf) < latencies_ms[original.key])]
+            workload: [original, *(own for own in others if known.get(own.key, inf) < known.get(original.key, 0.0))]
             for workload, (original, *others) in space.choices.items()
         }
-        return cls(space.limited_to(kept), latencies_ms)
+        untimed = {own.key: 0.0 for (own, *_) in kept.values() if own.key not in known}
+        return cls(space.limited_to(kept), known | untimed)
 
     def latency_ms(self, choices: Mapping[str, Choice]) -> float:
         """The sum over all transformable layers: what the search compares candidates by."""
-        originals = (self.space.original(layer) if layer not in choices else choices[layer] for layer in self.space.layers)
-        return sum(self.latencies_ms[own.key] for own in originals)
+        operators = (choices.get(layer) or self.space.original(layer) for layer in self.space.layers)
+        return sum(self.latencies_ms[own.key] for own in operators)

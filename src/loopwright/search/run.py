@@ -9,10 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
+from math import isfinite
+from time import monotonic
 
 import numpy as np
 from torch import nn
 
+from loopwright.errors import ArgumentError
 from loopwright.legality.capacity import CalibratedCheck, Table, shipped
 from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
 from loopwright.legality.capacity.sequential import CHECK as FISHER
@@ -24,17 +27,20 @@ from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
 from loopwright.registry import unknown
+from loopwright.search.budget import Budget
 from loopwright.search.candidate import Candidate
 from loopwright.search.compiling import compile_apart
-from loopwright.search.events import NetworkTimed
+from loopwright.search.evaluation import Evaluation, Size
+from loopwright.search.events import NetworkTimed, OperatorTimed
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
-from loopwright.search.leader import Leader
+from loopwright.search.judged import Judged
+from loopwright.search.pool import Pool, promising
 from loopwright.search.reuse import Reuse
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
-from loopwright.search.strategies.random import Judged, search
+from loopwright.search.strategies import named
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
 from loopwright.search.workers import Crew
@@ -44,8 +50,10 @@ from loopwright.targets.target import Target
 NETWORK_ROUNDS = 31
 
 CAPACITY_CHECKS = (CALIBRATED, FISHER)
+TIMING_SHARE = 0.5
+"""Of a budget in seconds, how much may pass before timing operators ends."""
 FINALISTS = 3
-"""How many of the timed candidates are compiled as networks; the fastest in one interleaved run is chosen."""
+"""How many of the accepted candidates are compiled as networks; the fastest in one interleaved run is chosen."""
 
 Take = Callable[[], list[Measurement]]
 KeptTimings = Callable[[Sequence[str], Take], list[Measurement]]
@@ -78,28 +86,27 @@ class CapacityCheck:
 
 @dataclass(frozen=True)
 class Settings:
-    """``configurations`` to draw, with ``seed``; ``shortlist``: of how many accepted candidates (those that the cost
-    model expects to be fastest) the operators are timed; ``device``: where images are scored, for the check
-    ``capacity``, by the processes of ``crew`` (one for each processor that may be used, if there is none);
-    ``retry_failures``: whether what could not be timed in an earlier run is tried again.
+    """How a search goes: by the ``strategy`` of that name, with ``seed``, within ``budget``. ``shortlist``: how many
+    accepted candidates are wanted, the fastest ones; ``device``: where images are scored, for the check ``capacity``,
+    by the processes of ``crew`` (one for each processor that may be used, if there is none); ``parameters``: the most
+    that a network may have, as a share of the original's; ``retry_failures``: whether what could not be timed in an
+    earlier run is tried again.
     """
 
-    configurations: int = 1000
+    strategy: str = "exact"
+    budget: Budget = field(default_factory=Budget)
     seed: int = 0
     shortlist: int = 16
     device: str = "cpu"
     capacity: CapacityCheck = field(default_factory=CapacityCheck)
+    parameters: float = 1.0
     limits: Limits = field(default_factory=Limits)
     retry_failures: bool = False
     crew: Crew | None = None
 
-
-@dataclass(frozen=True)
-class Timed:
-    """An accepted candidate and the sum of its layers' latencies in milliseconds."""
-
-    accepted: Judged
-    latency_ms: float
+    def __post_init__(self) -> None:
+        if not 0 < self.parameters <= 1:
+            raise ArgumentError(f"parameters={self.parameters:g}; give a share of the original's, such as 0.5")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +123,8 @@ class Outcome:
     funnel: Funnel
     original_score: float
     judged: tuple[Judged, ...]
-    timed: tuple[Timed, ...]
-    finalists: tuple[tuple[Timed, Measurement], ...]
-    chosen: Timed
+    finalists: tuple[tuple[Judged, Measurement], ...]
+    chosen: Judged
     choices: Mapping[str, Choice]
     saving: str
     module: nn.Module
@@ -137,82 +143,101 @@ def run_search(
     stages: Stages,
     kept: KeptTimings = _taken,
 ) -> Outcome:
-    """Draws, judges, times, chooses; the timings of compiled networks are ``kept`` for a run that goes on. Raises
-    `LoopwrightError` if the compiled network does not compute what PyTorch computes."""
+    """Draws operators and times them, looks for the best networks of them, compiles these and chooses; the timings of
+    compiled networks are ``kept`` for a run that goes on. Raises `LoopwrightError` if the compiled network does not
+    compute what PyTorch computes."""
+    strategy, started = named(settings.strategy), monotonic()
     rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
     with stages.stage("Transform", len(network.workloads)) as progress:
         space = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
         progress.note(str(space.drawn))
     with ExitStack() as processes:
-        with stages.stage("Judge", settings.configurations) as progress:
-            judge = processes.enter_context(
-                Judge.for_search(
-                    network, space, minibatch, store,
-                    configurations=settings.configurations, seed=settings.seed, device=settings.device,
-                    calibrated=settings.capacity.of(network, minibatch, settings.device),
-                    crew=settings.crew, progress=progress,
-                )
-            )  # fmt: skip
-            draw = space.draw if settings.capacity.name == FISHER else space.draw_spread
-            judged = search(
-                space, draw, judge.structure, judge.capacities, rng, settings.configurations, funnel, progress.advance
-            )
-            judge.rest()
         latencies = processes.enter_context(
             OperatorLatencies(
                 network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
             )
         )
-        accepted = [found for found in judged if found.accepted]
-        timed = _timed(space, accepted, latencies, settings.shortlist, stages)
-        funnel.passed("timed", len(timed))
-        unchanged = Timed(_original(judge), latencies.network_ms(space, {}))
+        pool = _timed(space, latencies, settings.budget, started, stages)
+        with stages.stage("Judge", settings.budget.configurations) as progress:
+            judge = processes.enter_context(
+                Judge.for_search(
+                    network, pool.space, minibatch, store,
+                    configurations=settings.budget.configurations, seed=settings.seed, device=settings.device,
+                    calibrated=settings.capacity.of(network, minibatch, settings.device),
+                    crew=settings.crew, progress=progress,
+                )
+            )  # fmt: skip
+            size = Size(network.parameters, int(settings.parameters * network.parameters))
+            evaluation = Evaluation(pool, judge, size, settings.budget, settings.shortlist, funnel, progress, started)
+            strategy.search(evaluation, rng, spread=settings.capacity.name != FISHER)
+            evaluation.finish()
+            judge.rest()
+        judged = list(evaluation.judged)
         with stages.stage("Deliver") as progress:
-            exact, legal = _on_all_images(space, judge, unchanged, timed)
-            judged = [exact.get(id(found), found) for found in judged]
-            timed = [replace(found, accepted=exact.get(id(found.accepted), found.accepted)) for found in timed]
-            finalists = [found for found in timed if any(found.accepted is own for own in legal)]
+            exact, legal = _on_all_images(evaluation, judge)
+            for number, scored in exact.items():
+                judged[number] = scored
             if len(exact) > len(legal):
                 progress.note(f"{len(exact) - len(legal)} fast candidates rejected by their scores on all images")
-            build = partial(_Compiled.of, network, space, latencies, target)
-            original, *compiled = [build(candidate) for candidate in (unchanged, *finalists)]
+            build = partial(_Compiled.of, network, pool.space, latencies, target)
+            original, *compiled = [build(found) for found in (_original(judge, pool), *(exact[own] for own in legal))]
             networks, images = [original, *compiled], np.resize(minibatch.images, network.input_shape)
-            key = [latencies.environment_hash, *(own.identity(space, latencies) for own in networks)]
+            key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in networks)]
             before, *after = kept(key, lambda: _measured(networks, images))
             for found, taken in [(original, before), *zip(compiled, after, strict=True)]:
-                progress.happened(NetworkTimed(str(found.candidate.accepted.candidate), taken.median_ms))
+                progress.happened(NetworkTimed(str(found.candidate.candidate), taken.median_ms))
             chosen, timing = _fastest([(original, before), *zip(compiled, after, strict=True)])
             if chosen.saving:
                 progress.note(chosen.saving)
+    funnel.passed("timed", len(compiled))
     funnel.passed("chosen", int(chosen is not original))
     return Outcome(
-        network, space, minibatch, latencies, funnel, judge.original_score, tuple(judged), tuple(timed),
+        network, pool.space, minibatch, latencies, funnel, judge.original_score, tuple(judged),
         tuple((finalist.candidate, taken) for finalist, taken in zip(compiled, after, strict=True)),
         chosen.candidate, chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing, judge.reuse,
     )  # fmt: skip
 
 
-def _original(judge: Judge) -> Judged:
+def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
+    """The operators that the cost model expects to be fast, timed, as many as the budget allows."""
+    promised = promising(space, latencies.estimated, budget.operators)
+    operators = {choice.key: (workload, choice) for workload, found in promised.choices.items() for choice in found}
+    untouched = {found[0].key for found in promised.choices.values()}
+    known: dict[str, float] = {}
+    with stages.stage("Time", len(operators)) as progress:
+        for key, (workload, choice) in sorted(operators.items(), key=lambda own: own[0] not in untouched):
+            if key in untouched or budget.seconds is None or monotonic() - started < TIMING_SHARE * budget.seconds:
+                known[key] = latencies.of(choice).latency_ms
+                latency_ms = known[key] if isfinite(known[key]) else None
+                progress.happened(OperatorTimed(workload, str(choice.sequence), latency_ms))
+            progress.advance()
+        for failure in latencies.failures:
+            progress.note(f"not timed: {failure}")
+        pool = Pool.of(promised, known)
+        left = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
+        progress.note(f"{len(known)} operators timed, {left} of them faster than the untouched ones")
+    latencies.close()
+    return pool
+
+
+def _original(judge: Judge, pool: Pool) -> Judged:
     """The original network as a candidate."""
-    return Judged(Candidate(), "drawn", scores={"fisher": judge.original_score})
+    return Judged(Candidate(), "drawn", scores={"fisher": judge.original_score}, latency_ms=pool.latency_ms({}))
 
 
-def _on_all_images(
-    space: SearchSpace, judge: Judge, unchanged: Timed, timed: Sequence[Timed]
-) -> tuple[dict[int, Judged], list[Judged]]:
-    """Scores candidates on all images at once: those with the lowest sums of latencies below the original's, until
-    enough are legal by that. Gives what was judged with these scores, by the identity of what it was, and the legal
-    ones of them."""
+def _on_all_images(evaluation: Evaluation, judge: Judge) -> tuple[dict[int, Judged], list[int]]:
+    """Scores accepted candidates on all images at once: those faster than the original, the fastest first, until enough
+    are legal by that. Gives all that were scored, with these scores, by number, and the numbers of the legal ones."""
     exact: dict[int, Judged] = {}
-    legal: list[Judged] = []
-    for found in sorted(timed, key=lambda found: found.latency_ms):
-        if len(legal) == FINALISTS or found.latency_ms >= unchanged.latency_ms:
+    legal: list[int] = []
+    for number in evaluation.accepted:
+        if len(legal) == FINALISTS or evaluation.latency_ms(number) >= evaluation.original_ms:
             break
-        verdict = judge.exact(space.chosen(found.accepted.candidate))
-        own = replace(found.accepted, scores=verdict.scores)
-        exact[id(found.accepted)] = own
+        verdict = judge.exact(evaluation.choices(number))
+        exact[number] = replace(evaluation.judged[number], scores=verdict.scores)
         if verdict.legal:
-            legal.append(own)
+            exact[number] = replace(exact[number], reached="timed")
+            legal.append(number)
     return exact, legal
 
 
@@ -226,31 +251,12 @@ def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compil
     return min(measured, key=lambda pair: pair[1].median_ms)
 
 
-def _timed(
-    space: SearchSpace, accepted: Sequence[Judged], latencies: OperatorLatencies, count: int, stages: Stages
-) -> list[Timed]:
-    """The ``count`` accepted candidates that the cost model expects to be fastest, timed operator by operator."""
-    expected = {id(found): latencies.estimate(space, space.chosen(found.candidate)) for found in accepted}
-    shortlist = sorted(accepted, key=lambda found: expected[id(found)])[:count]
-    choices = [space.chosen(found.candidate) for found in shortlist]
-    operators = {choice.key: choice for layer in space.layers for choice in (space.original(layer),)}
-    operators |= {choice.key: choice for chosen in choices for choice in chosen.values()}
-    with stages.stage("Time", len(operators)) as progress:
-        leader = Leader(space, [found.candidate for found in shortlist], latencies, progress)
-        for choice in operators.values():
-            leader.time(choice)
-            progress.advance()
-        for failure in latencies.failures:
-            progress.note(f"not timed: {failure}")
-    return [Timed(found, latencies.network_ms(space, chosen)) for found, chosen in zip(shortlist, choices, strict=True)]
-
-
 @dataclass(frozen=True, eq=False)
 class _Compiled:
     """A candidate without what nobody reads, as a PyTorch module, and the same compiled with the schedules that were
     timed; with the weights of the module that was judged."""
 
-    candidate: Timed
+    candidate: Judged
     choices: Mapping[str, Choice]
     saving: str
     module: nn.Module
@@ -258,10 +264,10 @@ class _Compiled:
 
     @classmethod
     def of(
-        cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Timed
+        cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Judged
     ) -> _Compiled:
         """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
-        chosen = space.chosen(candidate.accepted.candidate)
+        chosen = space.chosen(candidate.candidate)
         choices = shrunk(network, space, chosen, latencies)
         judged, module = _module(network, chosen), _module(network, choices)
         inherit(module, judged)

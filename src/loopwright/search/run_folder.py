@@ -26,6 +26,7 @@ from loopwright import __version__
 from loopwright.errors import ArgumentError, DataError, LoopwrightError, StoreError, TraceError
 from loopwright.files import write_atomically
 from loopwright.measurement.timer import Measurement, Protocol
+from loopwright.search.budget import OPERATORS
 
 RUN, UNFINISHED = "run.json", ".unfinished"
 FORMAT = 1
@@ -49,6 +50,10 @@ class RunArguments:
     legality: str = "calibrated"
     tolerance: float = 1.0
     calibration: str | None = None
+    strategy: str = "exact"
+    operators: int = OPERATORS
+    seconds: float | None = None
+    parameters: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ memory is a failure in the store, like one that does not compile, and no later r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Self
@@ -21,7 +21,7 @@ from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import TuningError, tune_checked
 from loopwright.search.reuse import Reuse
-from loopwright.search.space import Choice, SearchSpace
+from loopwright.search.space import Choice
 from loopwright.store import Failure, Store, TimingKey
 from loopwright.targets.target import Target
 
@@ -102,22 +102,8 @@ class OperatorLatencies:
         """The fastest schedule of an operator for ``n`` images; None for one that can't be timed."""
         return self.of_form(form).schedule if n == self._n else None
 
-    def network_ms(self, space: SearchSpace, choices: Mapping[str, Choice]) -> float:
-        """The sum over all transformable layers: what the search compares candidates by."""
-        return sum(self.of(choices.get(layer) or space.original(layer)).latency_ms for layer in space.layers)
-
-    def estimate(self, space: SearchSpace, choices: Mapping[str, Choice]) -> float:
-        """What the schedules' cost model expects of the layers together, in cycles: good enough to order candidates
-        before their operators are timed."""
-        return sum(self._estimated(choices.get(layer) or space.original(layer)) for layer in space.layers)
-
-    def time(self, operators: Iterable[Choice], advance: Callable[[], None]) -> None:
-        """Times all of ``operators``, calling ``advance`` after each."""
-        for choice in operators:
-            self.of(choice)
-            advance()
-
-    def _estimated(self, choice: Choice) -> float:
+    def estimated(self, choice: Choice) -> float:
+        """What the schedules' cost model expects, in cycles: good enough to say what to time."""
         if choice.key not in self._estimates:
             stages = ((form, schedules(form, self._target)[0]) for form in choice.form.stages)
             self._estimates[choice.key] = sum(estimated_cycles(form, first, self._target) for form, first in stages)

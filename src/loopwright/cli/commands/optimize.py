@@ -25,6 +25,7 @@ from loopwright.cli.options import (
 )
 from loopwright.errors import ArgumentError, StoppedError
 from loopwright.report.folder import require_free
+from loopwright.search.budget import OPERATORS
 from loopwright.search.run_folder import RunState, how_to_resume
 
 if TYPE_CHECKING:
@@ -41,7 +42,21 @@ def command(
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="A new folder for the result.")] = None,
     target: Annotated[str, typer.Option(help="The hardware to be fast on.")] = "cpu",
     data: Data = None,
-    configurations: Annotated[int, typer.Option(min=1, help="How many configurations of the network to draw.")] = 1000,
+    strategy: Annotated[
+        str, typer.Option(help="How to look for the best network: exact, evolution or random (the paper's).")
+    ] = "exact",
+    configurations: Annotated[
+        int, typer.Option(min=1, help="How many configurations of the network to draw at most.")
+    ] = 1000,
+    operators: Annotated[
+        int, typer.Option(min=1, help="How many operators to time at most, beside the network's own.")
+    ] = OPERATORS,
+    seconds: Annotated[
+        float | None, typer.Option(help="Take the best found after so many seconds.", show_default=False)
+    ] = None,
+    parameters: Annotated[
+        float, typer.Option(help="The most parameters of the result, as a share of the original's.")
+    ] = 1.0,
     images: Images = 128,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -86,8 +101,9 @@ def command(
 ) -> None:
     """Make a network faster on a target.
 
-    Random configurations of the network are drawn, judged by structure and predicted accuracy and timed; the fastest
-    legal one is compared with the original and delivered with a report.
+    Operators that its layers can become are derived and timed; a search chooses one for every layer. Candidates are
+    judged by structure and predicted accuracy; the fastest legal one is compared with the original and delivered with
+    a report.
     """
     if resume is not None:
         _require_nothing_else(context)
@@ -108,7 +124,11 @@ def command(
             target=target,
             out=out,
             data=data,
+            strategy=strategy,
             configurations=configurations,
+            operators=operators,
+            seconds=seconds,
+            parameters=parameters,
             images=images,
             seed=seed,
             device=device,

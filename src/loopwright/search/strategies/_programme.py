@@ -6,7 +6,7 @@ latencies is minimised, under linear constraints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
 
@@ -38,13 +38,14 @@ class Programme:
             for layer, start, found in zip(self._layers, self._starts, self._choices, strict=False)
             for k, choice in enumerate(found)
         }
-        self._latencies = self.values(lambda _, choice: pool.latencies_ms[choice.key])
+        self._latencies = np.array([pool.latencies_ms[choice.key] for _, choice in self.variables])
         self._space, self._cuts = space, list[list[int]]()
 
-    def values(self, of: Callable[[str, Choice], float]) -> np.ndarray:
-        """One number for every variable."""
-        pairs = ((layer, choice) for layer, found in zip(self._layers, self._choices, strict=True) for choice in found)
-        return np.array([of(layer, choice) for layer, choice in pairs])
+    @property
+    def variables(self) -> list[tuple[str, Choice]]:
+        """The layer and operator of each."""
+        pairs = zip(self._layers, self._choices, strict=True)
+        return [(layer, choice) for layer, found in pairs for choice in found]
 
     def forbid(self, choices: Choices, layers: Iterable[str] | None = None) -> None:
         """No solution will have these operators on all of ``layers`` (by default: on all layers)."""

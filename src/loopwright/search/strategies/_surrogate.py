@@ -34,9 +34,7 @@ class Features:
     def __init__(self, space: SearchSpace):
         self._space = space
         layers = list(space.layers)
-        operators = [
-            (workload, choice.key) for workload, found in space.choices.items() for choice in found[1:]
-        ]
+        operators = [(workload, choice.key) for workload, found in space.choices.items() for choice in found[1:]]
         self._layer = {layer: 4 + k for k, layer in enumerate(layers)}
         self._operator = {own: 4 + len(layers) + k for k, own in enumerate(operators)}
         self.count = 4 + len(layers) + len(operators)

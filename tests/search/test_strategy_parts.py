@@ -1,0 +1,141 @@
+"""The parts that strategies are made of."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import numpy as np
+import pytest
+
+from loopwright.search.pool import Pool, promising, shared_out, spread
+from loopwright.search.space import Choice
+from loopwright.search.strategies._conflict import conflict
+from loopwright.search.strategies._programme import Programme
+from loopwright.search.strategies._surrogate import Features, Surrogate
+from tests.search.made_up import LAYERS, TEXT, Rule, pool
+
+
+def whole() -> Pool:
+    return pool(operators=6)
+
+
+def combinations(own: Pool) -> list[dict[str, Choice]]:
+    space = own.space
+    return [
+        {layer: choice for layer, choice in zip(space.layers, taken, strict=True) if choice.sequence.steps}
+        for taken in product(*(space.choices[workload] for workload in space.layers.values()))
+    ]
+
+
+def test_operators_that_are_not_expected_to_be_faster_are_left_out() -> None:
+    space = whole().space
+    slow = {choice.key for found in space.choices.values() for choice in found[1::2]}
+    kept = promising(space, lambda own: 2.0 if own.key in slow else 1.0 if not own.sequence.steps else 0.5, 100)
+    assert all(own.key not in slow for found in kept.choices.values() for own in found)
+    assert [found[0] for found in kept.choices.values()] == [found[0] for found in space.choices.values()]
+
+
+def test_the_budget_is_kept_and_the_fastest_are_taken() -> None:
+    space = whole().space
+    kept = promising(space, lambda own: float(own.form.macs), 5)
+    assert sum(len(found) - 1 for found in kept.choices.values()) == 5
+    for text, found in kept.choices.items():
+        assert min(own.form.macs for own in space.choices[text]) == min(own.form.macs for own in found)
+
+
+def test_those_with_more_weight_get_more_but_no_more_than_there_is() -> None:
+    assert shared_out(6, {"a": 2.0, "b": 1.0}, {"a": 9, "b": 9}) == {"a": 4, "b": 2}
+    assert shared_out(6, {"a": 2.0, "b": 1.0}, {"a": 2, "b": 9}) == {"a": 2, "b": 4}
+    assert shared_out(6, {"a": 2.0, "b": 1.0}, {"a": 2, "b": 1}) == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "taken"), [(5, 5, [0, 1, 2, 3, 4]), (5, 1, [0]), (5, 0, []), (5, 2, [0, 4])]
+)
+def test_spread(length: int, count: int, taken: list[int]) -> None:
+    assert spread(length, count) == taken
+
+
+def test_operators_that_turned_out_slow_or_could_not_be_timed_are_dropped() -> None:
+    own = whole()
+    (original, first, second, *others), strided = own.space.choices[TEXT], list(own.space.choices)[1]
+    known = dict(own.latencies_ms) | {first.key: own.latencies_ms[original.key] * 2, second.key: float("inf")}
+    kept = Pool.of(own.space, known)
+    assert kept.space.choices[TEXT] == (original, *others)
+    assert kept.space.choices[strided] == own.space.choices[strided]
+
+
+def test_layers_of_which_the_untouched_operator_was_not_timed_stay_as_they_are() -> None:
+    own = whole()
+    original = own.space.choices[TEXT][0]
+    kept = Pool.of(own.space, dict(own.latencies_ms) | {original.key: float("inf")})
+    assert kept.space.choices[TEXT] == (original,)
+    assert kept.latency_ms({}) == own.latencies_ms[own.space.original("c").key]
+
+
+def test_the_programme_finds_what_trying_everything_finds() -> None:
+    own = whole()
+    programme, rng = Programme(own), np.random.default_rng(0)
+    for _ in range(10):
+        values, sizes = rng.uniform(-1, 0.2, (2, len(programme.variables)))
+        value = {(layer, choice.key): k for k, (layer, choice) in enumerate(programme.variables)}
+
+        def total(of: np.ndarray, choices: dict[str, Choice], value: dict[tuple[str, str], int] = value) -> float:
+            taken = ((layer, choices.get(layer) or own.space.original(layer)) for layer in own.space.layers)
+            return float(sum(of[value[layer, choice.key]] for layer, choice in taken))
+
+        possible = [c for c in combinations(own) if total(values, c) >= -1.2 and total(sizes, c) <= -0.5]
+        found = programme.fastest([(values, -1.2)], [(sizes, -0.5)])
+        assert (found is None) == (not possible)
+        if found is not None:
+            best = min(map(own.latency_ms, possible))
+            assert own.latency_ms(found) == pytest.approx(best, rel=2e-3)
+            assert programme.fastest([(values, -1.2)], [(sizes, -0.5)], below_ms=0.9 * best) is None
+
+
+def test_what_is_forbidden_does_not_come_again() -> None:
+    own = whole()
+    programme, seen = Programme(own), []
+    for _ in range(20):
+        found = programme.fastest([], [])
+        assert found is not None
+        assert found not in seen
+        seen.append(found)
+        programme.forbid(found)
+    fastest = seen[0]
+    programme.forbid(fastest, ["a"])
+    found = programme.fastest([], [])
+    assert found is not None
+    assert found["a"].key != fastest["a"].key
+
+
+def test_a_conflict_is_as_small_as_can_be() -> None:
+    own = whole()
+    full = {layer: own.space.choices[workload][1] for layer, workload in own.space.layers.items()}
+    assert set(conflict(full, Rule(own).keeps_structure)) == {"a", "c"}
+    assert set(conflict(full, lambda choices: "b" not in choices)) == {"b"}
+    assert set(conflict(full, lambda choices: len(choices) < 3)) == set(full)
+
+
+def test_the_surrogate_learns_what_is_linear() -> None:
+    own = whole()
+    features, rng = Features(own.space), np.random.default_rng(0)
+    weights = rng.normal(0, 0.3, features.count)
+    weights[0] = 1.0
+    everything = combinations(own)
+    random.Random(0).shuffle(everything)
+    inputs = np.stack([features.of(choices) for choices in everything])
+    learnt = Surrogate.fit(features, inputs[:120], (inputs @ weights)[:120])
+    assert inputs[120:] @ learnt.mean == pytest.approx(inputs[120:] @ weights, abs=0.15)
+    draws = np.stack([learnt.drawn(rng.standard_normal(features.count)) for _ in range(200)])
+    assert draws.mean(0) == pytest.approx(learnt.mean, abs=0.5)
+    assert (inputs[:120] @ draws.T).std(1).mean() < 0.2, "where there is data, draws agree"
+
+
+def test_a_layer_adds_nothing_where_it_stays_as_it_is() -> None:
+    own = whole()
+    features = Features(own.space)
+    assert list(LAYERS.values()) == [["a", "b"], ["c"]]
+    assert not features.part("a", own.space.original("a")).any()
+    assert np.flatnonzero(features.of({})).tolist() == [0]
