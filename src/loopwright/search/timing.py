@@ -72,6 +72,7 @@ class OperatorLatencies:
         self._process, self._retry = Isolated(bounds), retry
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
+        self._variants: dict[str, Sequence[CpuSchedule]] = {}
         self.failures: list[str] = []
         self.reuse = Reuse()
         self.environment = environment(target)
@@ -105,14 +106,14 @@ class OperatorLatencies:
     def estimated(self, choice: Choice) -> float:
         """What the schedules' cost model expects, in cycles: good enough to say what to time."""
         if choice.key not in self._estimates:
-            stages = ((form, schedules(form, self._target)[0]) for form in choice.form.stages)
+            stages = ((form, self._schedules(form)[0]) for form in choice.form.stages)
             self._estimates[choice.key] = sum(estimated_cycles(form, first, self._target) for form, first in stages)
         return self._estimates[choice.key]
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
         """The best of the schedules to try; those in the store are not timed again, and those that failed not tried."""
         known = self._stored(form)
-        missing = [own for own in schedules(form, self._target)[: self._tried] if own not in known]
+        missing = [own for own in self._schedules(form)[: self._tried] if own not in known]
         if not self._retry:
             missing = [] if self._failed(form, None) else [own for own in missing if not self._failed(form, own)]
         self._count(known=not missing)
@@ -123,6 +124,12 @@ class OperatorLatencies:
             return FAILED
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
+
+    def _schedules(self, form: OperatorForm) -> Sequence[CpuSchedule]:
+        """All that may be tried, the most promising first."""
+        if form.key not in self._variants:
+            self._variants[form.key] = schedules(form, self._target)
+        return self._variants[form.key]
 
     def _count(self, known: bool) -> None:
         if known:

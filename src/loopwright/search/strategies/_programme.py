@@ -18,6 +18,7 @@ from loopwright.search.pool import Pool
 from loopwright.search.space import Choice
 
 Choices = Mapping[str, Choice]
+Limits = Sequence[tuple[np.ndarray, float]]
 
 GAP = 1e-3
 """How much slower than the optimum, relative to it, a solution may be."""
@@ -55,12 +56,17 @@ class Programme:
         )
         self._cuts.append([self._index[layer, choice.key] for layer, choice in chosen])
 
-    def fastest(
-        self, least: Sequence[tuple[np.ndarray, float]], most: Sequence[tuple[np.ndarray, float]], below_ms: float = inf
-    ) -> dict[str, Choice] | None:
+    def fastest(self, least: Limits, most: Limits, below_ms: float = inf) -> dict[str, Choice] | None:
         """The layers that change in the fastest solution that is faster than ``below_ms``; None if there is none.
         Of each pair in ``least`` and ``most``, the values (one for every variable) of what is chosen sum up to at least
         or at most the number."""
+        return self._solved(self._latencies, least, most, below_ms)
+
+    def greatest(self, values: np.ndarray, most: Limits, below_ms: float = inf) -> dict[str, Choice] | None:
+        """As `fastest`, but of those solutions the one with the greatest sum of ``values``."""
+        return self._solved(-values, [], most, below_ms)
+
+    def _solved(self, objective: np.ndarray, least: Limits, most: Limits, below_ms: float) -> dict[str, Choice] | None:
         count = self._starts[-1]
         constraints = [LinearConstraint(self._one_each(), 1, 1)]
         constraints += [LinearConstraint(values[None], bound, inf) for values, bound in least]
@@ -72,7 +78,7 @@ class Programme:
             cuts = csr_array((np.ones(len(rows)), (rows, np.concatenate(self._cuts))), (len(self._cuts), count))
             constraints.append(LinearConstraint(cuts, -inf, [len(cut) - 1 for cut in self._cuts]))
         solved = milp(
-            self._latencies,
+            objective,
             integrality=np.ones(count),
             bounds=Bounds(0, 1),
             constraints=constraints,

@@ -49,8 +49,6 @@ class ExactSearch(Strategy):
     def search(self, evaluation: Evaluation, rng: random.Random, spread: bool) -> None:
         """See `Strategy`."""
         evaluation.judge(drawn(evaluation, rng, spread, min(FIRST, max(evaluation.left // 4, 1))))
-        if not evaluation.margins:
-            return
         solver, normal = _Solver(evaluation), np.random.default_rng(rng.getrandbits(64))
         idle, asked = 0, True
         while asked and idle < PATIENCE and evaluation.left:
@@ -78,8 +76,8 @@ class _Solver:
     def model(self) -> Surrogate:
         """What all verdicts so far say."""
         margins = self._evaluation.margins
-        inputs = np.stack([self._features.of(self._evaluation.choices(number)) for number in margins])
-        return Surrogate.fit(self._features, inputs, np.array(list(margins.values())))
+        inputs = np.array([self._features.of(self._evaluation.choices(number)) for number in margins])
+        return Surrogate.fit(self._features, inputs.reshape(-1, self._features.count), np.array(list(margins.values())))
 
     def ask(
         self, wanted: Sequence[tuple[np.ndarray, float]], below_ms: float = inf, most: float | None = None
@@ -106,13 +104,13 @@ class _Solver:
             self.ask([(mean, 0.0)], most=share * self._evaluation.size.original)
 
     def _solution(self, weights: np.ndarray, least: float, below_ms: float, most: float) -> Choices | None:
-        size = self._evaluation.size
+        evaluation, programme, margins = self._evaluation, self._programme, self._parts @ weights
+        sizes = [(self._parameters, most - evaluation.size.original)]
         for _ in range(CONFLICTS):
-            choices = self._programme.fastest(
-                [(self._parts @ weights, least - weights[0])], [(self._parameters, most - size.original)], below_ms
-            )
-            if not choices or self._evaluation.keeps_structure(choices):
+            choices = programme.fastest([(margins, least - weights[0])], sizes, below_ms)
+            if choices is None and not evaluation.accepted:
+                choices = programme.greatest(margins, sizes, below_ms)
+            if not choices or evaluation.keeps_structure(choices):
                 return choices or None
-            lost = conflict(choices, self._evaluation.keeps_structure)
-            self._programme.forbid(choices, lost)
+            programme.forbid(choices, conflict(choices, evaluation.keeps_structure))
         return None
