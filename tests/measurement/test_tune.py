@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from time import process_time, sleep
 
 import pytest
 import tvm
@@ -95,3 +96,13 @@ def test_whatever_goes_wrong_is_a_failure_of_that_operator(monkeypatch: pytest.M
     with pytest.raises(TuningError, match="^IndexError: no such loop$") as failed:
         tune_checked(form, 1, Epilogue(), cpu(threads=1), SHORT, variants(form, cpu())[:1], 1.0)
     assert failed.value.stage == "build"
+
+
+def test_threads_that_build_do_not_keep_processors_busy() -> None:
+    for channels in (4, 8, 12):
+        form = operator_form(parse(f"conv2d(co={channels}, ci=4, oh=4, ow=4, kh=3, kw=3)").nest())
+        tune(form, 1, Epilogue(), cpu(), Protocol(rounds=1, sample_ms=0.1), tried=2)
+    sleep(0.5)
+    before = process_time()
+    sleep(0.5)
+    assert process_time() - before < 0.1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from time import monotonic
 
 from loopwright.ir.contraction import OperatorForm
@@ -137,15 +138,21 @@ def _built_within(
     candidates: Sequence[CpuSchedule],
     budget_s: float,
 ) -> Iterator[Built]:
-    end = monotonic() + budget_s
-    with ThreadPoolExecutor(target.threads) as pool:
-        for start in range(0, len(candidates), target.threads):
-            if start and monotonic() > end:
-                return
-            together = candidates[start : start + target.threads]
-            kernels = [build_kernel(form, n, epilogue, target, schedule) for schedule in together]
-            compiled = pool.map(partial(_compiled, target), together, kernels)
-            yield from map(Built, together, kernels, compiled)
+    end, builders = monotonic() + budget_s, _builders(os.getpid(), target.threads)
+    for start in range(0, len(candidates), target.threads):
+        if start and monotonic() > end:
+            return
+        together = candidates[start : start + target.threads]
+        kernels = [build_kernel(form, n, epilogue, target, schedule) for schedule in together]
+        compiled = builders.map(partial(_compiled, target), together, kernels)
+        yield from map(Built, together, kernels, compiled)
+
+
+@cache
+def _builders(_process: int, threads: int) -> ThreadPoolExecutor:
+    """The threads that build, which live as long as the process does: TVM's compiler leaves with every thread that it
+    runs on another one, which spins for ever once the first has ended, and would take processors from what is timed."""
+    return ThreadPoolExecutor(threads)
 
 
 def _compiled(target: Target, schedule: CpuSchedule, kernel: Kernel) -> Compiled:
