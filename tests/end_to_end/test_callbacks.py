@@ -23,7 +23,7 @@ def module() -> nn.Module:
 
 def optimize(folder: Path, **settings: object) -> loopwright.api.Optimized:
     torch.manual_seed(0)
-    settings = {"configurations": 8, "images": 4, "legality": "fisher", **settings}
+    settings = {"configurations": 8, "operators": 6, "images": 4, "legality": "fisher", **settings}
     return loopwright.optimize(module(), (1, 3, 8, 8), store=folder / "store.sqlite", out=folder / "run", **settings)
 
 

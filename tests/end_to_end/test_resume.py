@@ -42,7 +42,7 @@ class Small(nn.Module):
     def forward(self, x):
         return self.classes(torch.relu(self.same(torch.relu(self.stem(x)))).mean((2, 3)))
 """
-FEW = ["--configurations", "16", "--images", "8", "--input", "1,3,12,12", "--legality", "fisher"]
+FEW = ["--configurations", "16", "--operators", "12", "--images", "8", "--input", "1,3,12,12", "--legality", "fisher"]
 OF_A_SESSION = ("command", "created", "store", "stages", "notes")
 
 
@@ -293,7 +293,7 @@ def test_a_module_from_python_goes_on_with_the_same_module(tmp_path: Path, monke
         patched.setattr(search_run, "measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
             loopwright.optimize(
-                module, (1, 3, 8, 8), configurations=4, images=4, legality="fisher", store=store, out=out
+                module, (1, 3, 8, 8), configurations=4, operators=6, images=4, legality="fisher", store=store, out=out
             )
     with pytest.raises(ArgumentError, match=r"go on with loopwright.resume\(.*, module\)"):
         loopwright.resume(out)
