@@ -64,7 +64,8 @@ def test_the_command_delivers_a_folder_that_loads(
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     assert [candidate.number for candidate in summary.candidates] == list(range(1, 13))
     timed = [candidate for candidate in summary.candidates if candidate.operators]
-    assert len(timed) == counts["timed"]
+    assert len(timed) == counts["legal by capacity"]
+    assert sum(candidate.network_latency_ms is not None for candidate in summary.candidates) == counts["timed"]
     for candidate in timed:
         operators = [summary.operators[index] for index in candidate.operators]
         assert [operator.workload for operator in operators] == [layer.operator for layer in summary.layers]
