@@ -36,7 +36,9 @@ from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.store import Store, VerdictKey
 from loopwright.training.images import Images
-from loopwright.training.short import Outcome, Schedule, Trainer, arithmetic, released
+from loopwright.training.schedule import Schedule
+from loopwright.training.short import Outcome, Trainer, released
+from loopwright.training.step import arithmetic
 
 SCORED, TRAINED = "calibration scores", "short training"
 """The names of the checks under which the store keeps scores and accuracies."""
