@@ -84,6 +84,7 @@ class Loop:
             "loss_sum": _kept(self._step.loss_sum),
             "right": _kept(self._step.right),
             "epoch_began": self._epoch_began.clone(),
+            "generator": self._generator.get_state(),
             "random": self._random_states(),
         }
 
@@ -95,6 +96,7 @@ class Loop:
         self._step.loss_sum.copy_(state["loss_sum"])
         self._step.right.copy_(state["right"])
         self._epoch_began = state["epoch_began"]
+        self._generator.set_state(state["generator"])
         torch.set_rng_state(state["random"]["cpu"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["cuda"], self._device)

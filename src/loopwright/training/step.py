@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,15 +53,8 @@ class Step:
         self.right = torch.zeros((), dtype=torch.int64, device=device)
         self._images, self._labels = torch.empty(0), torch.empty(0)
         self._parameters = {name: own for name, own in module.named_parameters() if own.requires_grad}
-        decayed = schedule.decayed(module)
-        groups = [
-            {"params": [own for name, own in self._parameters.items() if (name in decayed) is decays], "decays": decays}
-            for decays in (True, False)
-        ]
-        for group in groups:
-            group["weight_decay"] = schedule.weight_decay if group.pop("decays") else 0.0
         self._optimizer = torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            self._groups(schedule.decayed(module)),
             torch.zeros((), device=device),
             schedule.momentum,
             nesterov=True,
@@ -115,6 +109,14 @@ class Step:
         self._optimizer.step()
         self.loss_sum += loss.detach()
         self.right += (scores.detach().argmax(1) == self._labels).sum()
+
+    def _groups(self, decayed: set[str]) -> list[dict[str, Any]]:
+        """The parameters that decay, and those that don't, as far as there are any."""
+        parts = [
+            ([own for name, own in self._parameters.items() if (name in decayed) is decays], decay)
+            for decays, decay in ((True, self._schedule.weight_decay), (False, 0.0))
+        ]
+        return [{"params": own, "weight_decay": decay} for own, decay in parts if own]
 
     @torch.no_grad()
     def _taught(self, teacher: Teacher) -> Tensor:
