@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -40,6 +41,21 @@ class Images:
     def part(self, start: int, stop: int) -> Images:
         """The images from ``start`` up to ``stop``, counted from 0."""
         return Images(self.pixels[start:stop], self.labels[start:stop], self.normalisation)
+
+    def normalise(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+        """Some of these images, (N, H, W, channels) uint8, as (N, channels, H, W) of ``dtype``, channels last in
+        memory."""
+        mean, std = self._levels
+        return ((pixels - mean) / std).to(dtype).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _levels(self) -> tuple[Tensor, Tensor]:
+        """Mean and spread of the bytes, on the device once for all batches."""
+        mean, std = (
+            torch.tensor(values, device=self.pixels.device) * 255
+            for values in (self.normalisation.mean, self.normalisation.std)
+        )
+        return mean, std
 
     @property
     def fingerprint(self) -> str:
@@ -102,12 +118,8 @@ def load_whole(
 
 
 def normalised(images: Images, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """(N, H, W, channels) uint8 to (N, channels, H, W) of ``dtype``, channels last in memory."""
-    device = images.pixels.device
-    mean, std = (
-        torch.tensor(values, device=device) * 255 for values in (images.normalisation.mean, images.normalisation.std)
-    )
-    return ((images.pixels - mean) / std).to(dtype).permute(0, 3, 1, 2)
+    """All of them, as `Images.normalise` makes them."""
+    return images.normalise(images.pixels, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +157,14 @@ class Epoch:
         padded = functional.pad(self.images.pixels[chosen], (0, 0, pad, pad, pad, pad))
         numbers = torch.arange(len(chosen), device=chosen.device)
         pixels = padded[numbers[:, None, None], self.rows[own, :, None], self.columns[own, None, :]]
-        batch = Images(pixels, self.images.labels[chosen], self.images.normalisation)
-        values = normalised(batch, dtype)
+        values = self.images.normalise(pixels, dtype)
         if self.centres is not None:
             rows, columns = (
                 _near(size, centre, self.cutout)
                 for size, centre in zip(pixels.shape[1:3], self.centres[own].T, strict=True)
             )
             values = values.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
-        return values, batch.labels
+        return values, self.images.labels[chosen]
 
 
 def _padding(height: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,9 +135,10 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
-    """Inside, cuDNN computes the same way every time."""
-    with cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32):
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, cuDNN computes the same way every time, and ``device`` is the GPU that streams and graphs are of."""
+    flags = cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
+    with flags, torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         yield
 
 

@@ -237,9 +237,9 @@ class _Inputs:
 def _trained(
     inputs: _Inputs, work: TrainingFolder | None, stages: Stages, state: dict[str, Any] | None = None
 ) -> Trained:
-    own = inputs.arguments
+    own, device = inputs.arguments, torch.device(inputs.arguments.device)
     try:
-        with seeded(own.seed, [torch.device(own.device)]), repeatable():
+        with seeded(own.seed, [device]), repeatable(device):
             loop = inputs.loop()
             curve = [] if state is None else [EpochFigures(**row) for row in state["curve"]]
             if state is not None:
