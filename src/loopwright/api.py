@@ -92,13 +92,13 @@ def optimize(
     ``strategy`` (`docs/search.md`) looks among the ``operators`` that promise to be fastest, which are timed; it draws
     at most ``configurations`` of the network with ``seed``, and after ``seconds`` (without it, never) takes the best
     that it has. The result has at most the share ``parameters`` of the original's. ``device`` is where PyTorch scores
-    them: ``cpu``, ``cuda``, ``cuda:1``; a GPU scores every one on all images. ``legality`` says what may be lost: ``calibrated`` holds the accuracy that is
-    predicted for a network to ``tolerance`` points below the original's, as learnt from the trained networks of the
-    table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher Potential to the original's. ``weights``
-    are the trained weights of ``model``: a state_dict, a safetensors file, or a folder that `loopwright.train` wrote.
-    Candidates are judged as ``model`` is, and the result begins with those of the weights that it still reads.
-    ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text (without it, a file in the user's
-    cache folder).
+    them: ``cpu``, ``cuda``, ``cuda:1``; a GPU scores every one on all images. ``legality`` says what may be lost:
+    ``calibrated`` holds the accuracy that is predicted for a network to ``tolerance`` points below the original's, as
+    learnt from the trained networks of the table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher
+    Potential to the original's. ``weights`` are the trained weights of ``model``: a state_dict, a safetensors file, or
+    a folder that `loopwright.train` wrote. Candidates are judged as ``model`` is, and the result begins with those of
+    the weights that it still reads. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
+    (without it, a file in the user's cache folder).
     What could not be timed in an earlier run is left out, or with ``retry_failures`` tried again. ``workers`` processes
     judge (one for each processor), of this machine or of the Ray cluster ``ray``: HOST:PORT, ``local`` for one that is
     started here, ``auto`` for the one that runs here. Each of ``callbacks`` is called with every
