@@ -9,13 +9,14 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 COMMANDS = (
-    "", "optimize", "report", "compile", "benchmark", "inspect", "transform", "discover", "reproduce", "reproduce fig3",
+    "", "optimize", "train", "report", "compile", "benchmark", "inspect", "transform", "discover", "reproduce", "reproduce fig3",
 )  # fmt: skip
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 END = """
 Exit codes: 0 when the command has done its work, 2 when something in its input has to be mended (one line on standard
 error says what is wrong and what would be right), 130 when it was interrupted. What an interrupted
-command has timed and judged stays in the store, and [`optimize --resume` goes on](resuming.md) with its run.
+command has timed and judged stays in the store, and [`optimize --resume` goes on](resuming.md) with its run,
+[`train --resume`](training.md) with a training.
 """
 
 

@@ -21,7 +21,8 @@ import torch
 from loopwright.legality.capacity import Table
 from loopwright.models.images import CIFAR10
 from loopwright.training.images import load
-from loopwright.training.short import Schedule, Trainer, released
+from loopwright.training.schedule import Schedule
+from loopwright.training.short import Trainer, released
 from scripts.ground_truth.calibrating import SHIPPED, calibration_table
 from scripts.ground_truth.crossvalidating import crossvalidate
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows

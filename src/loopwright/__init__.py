@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loopwright.models.trace import trace
     from loopwright.operators import parse as parse_operator
     from loopwright.search.deliver import load
+    from loopwright.training.train import resume_training, train
     from loopwright.transformations import TransformationSequence
 
 __version__ = "0.1.0"
@@ -29,7 +30,9 @@ __all__ = [
     "optimize",
     "parse_operator",
     "resume",
+    "resume_training",
     "trace",
+    "train",
 ]
 
 _HOMES = {
@@ -41,7 +44,9 @@ _HOMES = {
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),
     "resume": ("loopwright.api", "resume"),
+    "resume_training": ("loopwright.training.train", "resume_training"),
     "trace": ("loopwright.models.trace", "trace"),
+    "train": ("loopwright.training.train", "train"),
 }
 
 

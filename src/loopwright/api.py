@@ -24,11 +24,10 @@ from loopwright.report.page import write_report
 from loopwright.report.summary import RunSummary
 from loopwright.search import strategies
 from loopwright.search.budget import OPERATORS, Budget
-from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, save
+from loopwright.search.deliver import ChangedLayer, NetworkSpec, load, save, with_weights
 from loopwright.search.events import Callback
 from loopwright.search.judge import fingerprint
-from loopwright.search.logs import log_event
-from loopwright.search.progress import CallbackProgress, Progress, SeveralProgress
+from loopwright.search.progress import Progress
 from loopwright.search.run import CapacityCheck, Outcome, Settings, run_search
 from loopwright.search.run_folder import RunArguments, RunFolder, RunRequest, new_run, resumed_run
 from loopwright.search.stages import Stages
@@ -76,6 +75,7 @@ def optimize(
     legality: str = "calibrated",
     tolerance: float = 1.0,
     calibration: Path | str | None = None,
+    weights: Path | str | None = None,
     store: Path | str | None = None,
     retry_failures: bool = False,
     workers: int | None = None,
@@ -95,8 +95,10 @@ def optimize(
     them: ``cpu``, ``cuda``, ``cuda:1``; a GPU scores every one on all images. ``legality`` says what may be lost:
     ``calibrated`` holds the accuracy that is predicted for a network to ``tolerance`` points below the original's, as
     learnt from the trained networks of the table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher
-    Potential to the original's. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text (without
-    it, a file in the user's cache folder). What could not be timed in an earlier run is left out, or with
+    Potential to the original's. ``weights`` are the trained weights of ``model``: a state_dict, a safetensors file, or
+    a folder that `loopwright.train` wrote. Candidates are judged as ``model`` is, and the result begins with those of
+    the weights that it still reads. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
+    (without it, a file in the user's cache folder). What could not be timed in an earlier run is left out, or with
     ``retry_failures`` tried again. ``workers`` processes judge (one for each processor), of this machine or of the Ray
     cluster ``ray``: HOST:PORT, ``local`` for one that is started here, ``auto`` for the one that runs here. Each of
     ``callbacks`` is called with every `loopwright.search.events.Event`; what it raises ends the run and is raised here.
@@ -109,7 +111,7 @@ def optimize(
         require_free(folder)
     arguments = RunArguments(
         target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration),
-        strategy, operators, seconds, parameters,
+        strategy, operators, seconds, parameters, _text(weights),
     )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
     where = store or default_path()
@@ -167,11 +169,6 @@ class _Conduct:
     progress: Progress | None
     callbacks: tuple[Callback, ...]
 
-    def stages(self) -> Stages:
-        """The stages of a run, as they are told to the progress display, the callbacks and the log."""
-        told = [CallbackProgress(callback) for callback in (log_event, *self.callbacks)]
-        return Stages(SeveralProgress(*told, *([self.progress] if self.progress else [])))
-
     @contextmanager
     def crew(self, progress: Progress) -> Iterator[Crew | None]:
         """Where candidates are judged; the connection to a cluster is open inside."""
@@ -184,7 +181,7 @@ class _Conduct:
 
 
 def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | None, how: _Conduct) -> Optimized:
-    stages, arguments = how.stages(), inputs.arguments
+    stages, arguments = Stages.watched(how.progress, how.callbacks), inputs.arguments
     _require_processor(arguments.device, how.workers, how.ray)
     with stages.stage("Trace"):
         network = inputs.source.traced()
@@ -192,10 +189,14 @@ def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | Non
     kept = {} if run is None else {"kept": run.timings}
     with how.crew(stages.progress) as crew:
         settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew)
-        outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, **kept)
+        outcome = run_search(
+            network, inputs.minibatch, inputs.hardware, store, settings, stages, trained=inputs.trained, **kept
+        )
     created = datetime.now(UTC).isoformat(timespec="seconds")
     about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
     summary = summary_of(outcome, about, stages.seconds)
+    if arguments.weights is not None:
+        summary = replace(summary, notes=(*summary.notes, f"weights inherited from {arguments.weights}"))
     if run is not None:
         if run.state.resumed:
             times = "once" if run.state.resumed == 1 else f"{run.state.resumed} times"
@@ -224,6 +225,7 @@ class _Inputs:
     minibatch: Minibatch
     arguments: RunArguments
     settings: Settings
+    trained: nn.Module | None
 
     @classmethod
     def of(
@@ -239,7 +241,8 @@ class _Inputs:
         assert model is not None
         source = GivenNetwork.of(model, example_input, arguments.seed)
         minibatch = load_minibatch(arguments.data, arguments.images, arguments.seed, source.input_shape)
-        return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments, settings)
+        trained = None if arguments.weights is None else with_weights(source.module, arguments.weights)
+        return cls(model if isinstance(model, str) else "", source, hardware, minibatch, arguments, settings, trained)
 
     def request(self, store: Path | str, command: str) -> RunRequest:
         """The run as text."""
@@ -252,6 +255,7 @@ class _Inputs:
             str(Path.cwd()),
             fingerprint(self.source.module),
             self.minibatch.fingerprint,
+            "" if self.trained is None else fingerprint(self.trained),
         )
 
 
@@ -282,7 +286,8 @@ def _written(store: Path | str) -> str:
 def _require_same_place(request: RunRequest, folder: Path) -> None:
     """Raises `ArgumentError` where a file was named relative to another directory."""
     module = request.model.rpartition(":")[0]
-    named = (module if module.endswith(".py") else None, request.arguments.data, request.arguments.calibration)
+    arguments = request.arguments
+    named = (module if module.endswith(".py") else None, arguments.data, arguments.calibration, arguments.weights)
     relative = next((name for name in named if name and not Path(name).is_absolute()), None)
     if relative is not None and str(Path.cwd()) != request.directory:
         raise ArgumentError(f"the run in {folder} is of {relative} in {request.directory}; go on with it there")
@@ -292,11 +297,12 @@ def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> 
     """Raises `ArgumentError` where network or images are others than those that the run began with."""
     found = inputs.request("", "")
     for what, before, now in (
-        ("network", request.network, found.network),
-        ("images", request.minibatch, found.minibatch),
+        ("another network", request.network, found.network),
+        ("other images", request.minibatch, found.minibatch),
+        ("other weights", request.trained, found.trained),
     ):
         if before != now:
-            raise ArgumentError(f"the run in {folder} began with another {what}; optimize again into a new folder")
+            raise ArgumentError(f"the run in {folder} began with {what}; optimize again into a new folder")
 
 
 def _write(staged: Path, model: str, outcome: Outcome, summary: RunSummary) -> None:

@@ -22,7 +22,7 @@ from loopwright.store import Store, default_path
 from loopwright.training.calibration import Settings
 from loopwright.training.calibration import calibrate as calibrated
 from loopwright.training.images import load
-from loopwright.training.short import Schedule
+from loopwright.training.schedule import Schedule
 
 SCORED_IMAGES = 32
 """Images that the proxies look at, as for the packaged table."""

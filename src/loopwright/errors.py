@@ -40,6 +40,10 @@ class DataError(LoopwrightError):
     """A data folder is missing, unreadable, or holds no images."""
 
 
+class TrainingError(LoopwrightError):
+    """A training can't go on; the message says what to change."""
+
+
 class StoreError(LoopwrightError):
     """A store or run folder is unusable; the message says what to do."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from loopwright.errors import ArgumentError
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file beside ``path`` that takes its place at the end: nobody ever sees half of it.
 
     Raises ArgumentError where the folder can't be written to.
@@ -16,7 +16,7 @@ def write_atomically(path: Path, text: str) -> None:
     written = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
-            written.write_text(text, encoding="utf-8", newline="")
+            written.write_bytes(content.encode() if isinstance(content, str) else content)
             written.replace(path)
         finally:
             written.unlink(missing_ok=True)

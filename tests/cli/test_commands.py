@@ -152,6 +152,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "legality": "calibrated",
         "tolerance": 1.0,
         "calibration": None,
+        "weights": None,
         "store": None,
         "workers": None,
         "retry_failures": False,

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from loopwright.errors import NotApplicableError
-from loopwright.training.short import Outcome, Schedule
+from loopwright.training.schedule import Schedule
+from loopwright.training.short import Outcome
 from scripts.ground_truth.__main__ import ACCURACIES, SPECS, jobs_of
 from scripts.ground_truth.results import Row, append, mean_accuracies, read_rows, write_rows
 from scripts.ground_truth.sampling import extended, interleaved, spread

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from loopwright.training.images import Images
-from loopwright.training.short import Schedule, TooSlowError, Trainer
+from loopwright.training.schedule import Schedule
+from loopwright.training.short import TooSlowError, Trainer
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from loopwright import __version__
-from loopwright.cli.commands import benchmark, calibrate, discover, inspect, optimize, report, reproduce, transform
+from loopwright.cli.commands import (
+    benchmark,
+    calibrate,
+    discover,
+    inspect,
+    optimize,
+    report,
+    reproduce,
+    train,
+    transform,
+)
 from loopwright.cli.commands import compile as compile_command
 
 app = typer.Typer(
@@ -39,6 +49,7 @@ def loopwright(
 
 
 app.command("optimize")(optimize.command)
+app.command("train")(train.command)
 app.command("calibrate")(calibrate.command)
 app.command("report")(report.command)
 app.command("compile")(compile_command.command)

@@ -31,6 +31,15 @@ Data = Annotated[
     ),
 ]
 
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|FOLDER",
+        help="Trained weights to begin with: a state_dict (.pt, .pth), a safetensors file, or a folder that train "
+        "wrote.",
+    ),
+]
+
 StoreAddress = Annotated[
     str | None,
     typer.Option(

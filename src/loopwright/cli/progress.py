@@ -113,9 +113,11 @@ class LiveProgress:
         self._live.console.print(Text(text), highlight=False)
 
     def happened(self, event: events.Event) -> None:
-        """Counts the reason of a rejection; keeps the best."""
+        """Counts the reason of a rejection; keeps the best; prints an epoch."""
         if isinstance(event, events.CandidateJudged) and not event.legal:
             self._reasons[kind_of_reason(Verdict(False, event.check, event.reason))] += 1
+        if isinstance(event, events.EpochTrained):
+            self.note(epoch_line(event))
         self._best.happened(event)
 
     def _finish_present(self) -> None:
@@ -241,7 +243,9 @@ class PlainProgress:
         self._say(text)
 
     def happened(self, event: events.Event) -> None:
-        """Keeps the best for the next line."""
+        """Keeps the best for the next line; prints an epoch."""
+        if isinstance(event, events.EpochTrained):
+            self._say(epoch_line(event))
         self._best.happened(event)
 
     def _say(self, text: str) -> None:
@@ -288,6 +292,17 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_line(event: events.EpochTrained) -> str:
+    """What an epoch came to.
+
+    >>> epoch_line(events.EpochTrained(3, 30, 0.1, 1.2345, 61.7, 75.2))
+    'epoch 3/30: loss 1.234, 61.7 % of the training images right, about 1:15 left'
+    """
+    left = f", about {clock(event.seconds_left)} left" if event.epoch < event.epochs else ""
+    images = f"{event.accuracy:.1f} % of the training images right"
+    return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {images}{left}"
 
 
 def funnel_line(counts: Mapping[str, int]) -> str:

@@ -6,16 +6,20 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from loopwright.lowering.torch_module import OperatorModule
 
 
 def inherit(module: nn.Module, source: nn.Module) -> None:
     """Gives every operator of ``module`` the weights and the bias of the layer in its place in ``source``, element by
-    element of the untransformed weight. That layer is a convolution, or an operator that has those elements."""
-    for path, operator in module.named_modules():
-        if isinstance(operator, OperatorModule):
-            _inherit(operator, source.get_submodule(path))
+    element of the untransformed weight, and every batch norm the state of the other. The layer is a convolution, or an
+    operator that has those elements."""
+    for path, child in module.named_modules():
+        if isinstance(child, OperatorModule):
+            _inherit(child, source.get_submodule(path))
+        elif isinstance(child, _BatchNorm):
+            child.load_state_dict(source.get_submodule(path).state_dict())
 
 
 @torch.no_grad()

@@ -62,17 +62,33 @@ def training_files(folder: Path) -> list[Path]:
 
     Raises `DataError` for a folder that is missing or holds no such file.
     """
+    words = _words(folder)
+    chosen = [file for file in words if "train" in words[file]]
+    chosen = chosen or [file for file in words if not words[file] & HELD_OUT]
+    if not chosen:
+        raise DataError(f"data folder {folder} holds no training images; expected a file named like train.parquet")
+    return chosen
+
+
+def evaluation_files(folder: Path) -> list[Path]:
+    """The Parquet files below ``folder`` whose names say ``test``; without any, those that name another split to
+    measure accuracies on. Raises `DataError` as `training_files` does."""
+    words = _words(folder)
+    chosen = [file for file in words if "test" in words[file]]
+    chosen = chosen or [file for file in words if words[file] & HELD_OUT and "train" not in words[file]]
+    if not chosen:
+        raise DataError(f"data folder {folder} holds no test images; expected a file named like test.parquet")
+    return chosen
+
+
+def _words(folder: Path) -> dict[Path, set[str]]:
+    """All Parquet files below ``folder``, with the words in their paths."""
     if not folder.is_dir():
         raise DataError(f"data folder {folder} does not exist; give a folder that holds image Parquet files")
     files = sorted(folder.rglob("*.parquet"))
     if not files:
         raise DataError(f"data folder {folder} holds no .parquet file; {LAYOUT}")
-    words = {file: set(re.split(r"[^a-z]+", str(file.relative_to(folder)).lower())) for file in files}
-    chosen = [file for file in files if "train" in words[file]]
-    chosen = chosen or [file for file in files if not words[file] & HELD_OUT]
-    if not chosen:
-        raise DataError(f"data folder {folder} holds no training images; expected a file named like train.parquet")
-    return chosen
+    return {file: set(re.split(r"[^a-z]+", str(file.relative_to(folder)).lower())) for file in files}
 
 
 def _parquet(file: Path) -> pq.ParquetFile:

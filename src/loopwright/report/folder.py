@@ -7,7 +7,13 @@ from pathlib import Path
 from loopwright.errors import ArgumentError, StoreError
 from loopwright.report.serialisation import from_json
 from loopwright.report.summary import RunSummary
-from loopwright.search.run_folder import RunState, how_to_resume, require_finished
+from loopwright.search.run_folder import (
+    RunState,
+    how_to_resume,
+    how_to_resume_training,
+    is_in_training,
+    require_finished,
+)
 
 NETWORK, SUMMARY = "network.json", "summary.json"
 
@@ -20,6 +26,9 @@ def require_free(folder: Path) -> None:
             raise ArgumentError(
                 f"--out {folder} holds a run that is not finished; go on with {how_to_resume(folder)}, or remove it"
             )
+        if is_in_training(folder):
+            how = how_to_resume_training(folder)
+            raise ArgumentError(f"--out {folder} holds a training that is not finished; go on with {how}, or remove it")
         if (folder / NETWORK).exists():
             raise ArgumentError(f"--out {folder} already holds a run; name another folder or remove it")
         if any(folder.iterdir()):

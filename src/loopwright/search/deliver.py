@@ -6,6 +6,7 @@ the changed network. Nothing is pickled: the network is built from the spec and 
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,18 +14,21 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
 
 from loopwright import __version__
 from loopwright.errors import ArgumentError
+from loopwright.files import write_atomically
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.transformed import transformed
 from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
+from loopwright.models.weights import load_state, read_state
 from loopwright.operators import parse
-from loopwright.search.run_folder import require_finished
+from loopwright.search.run_folder import how_to_resume_training, is_in_training, require_finished
 from loopwright.transformations import TransformationSequence
 
 SPEC, WEIGHTS = "network.json", "weights.safetensors"
@@ -71,10 +75,10 @@ class NetworkSpec:
 
 
 def save(folder: Path, spec: NetworkSpec, module: nn.Module) -> None:
-    """Writes spec and weights."""
-    (folder / SPEC).write_text(spec.to_json(), encoding="utf-8")
+    """Writes weights and spec; each replaces an older one at once."""
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    write_atomically(folder / WEIGHTS, to_bytes(state))
+    write_atomically(folder / SPEC, spec.to_json())
 
 
 def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
@@ -103,8 +107,28 @@ def read_spec(folder: Path | str) -> NetworkSpec:
     path = Path(folder) / SPEC
     require_finished(Path(folder))
     if not path.is_file():
+        if is_in_training(Path(folder)):
+            raise ArgumentError(
+                f"the training in {folder} is not finished; go on with {how_to_resume_training(Path(folder))}"
+            )
         raise ArgumentError(f"{folder} holds no {SPEC}; name the folder that optimize was given as --out")
     return NetworkSpec.from_json(path.read_text(encoding="utf-8"))
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """The weights in a file, or in the folder of a result; `ArgumentError` where there are none."""
+    path = Path(path)
+    if not path.is_dir():
+        return read_state(path)
+    read_spec(path)
+    return read_state(path / WEIGHTS)
+
+
+def with_weights(module: nn.Module, path: Path | str) -> nn.Module:
+    """A copy of ``module`` with the weights that `read_weights` reads; `ArgumentError` where they don't fit."""
+    trained = copy.deepcopy(module)
+    load_state(trained, read_weights(path), path)
+    return trained
 
 
 def _build(spec: NetworkSpec, module: nn.Module | None) -> tuple[Network, nn.Module]:

@@ -90,6 +90,19 @@ class NetworkTimed:
 
 
 @dataclass(frozen=True)
+class EpochTrained:
+    """An epoch of a training, counted from 1: its last learning rate, the mean loss, the percentage of the augmented
+    images that were classified rightly, and how long all ``epochs`` are expected to take still."""
+
+    epoch: int
+    epochs: int
+    rate: float
+    loss: float
+    accuracy: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Noted:
     """One line that the user should read."""
 
@@ -105,6 +118,7 @@ Event = (
     | OperatorTimed
     | NewBest
     | NetworkTimed
+    | EpochTrained
     | Noted
 )
 

@@ -50,6 +50,8 @@ def _record(event: Event) -> tuple[int, str]:
             )
         case events.NetworkTimed(candidate, latency_ms):
             return logging.INFO, f"network {latency_ms:.4g} ms: {candidate}"
+        case events.EpochTrained(epoch, epochs, rate, loss, accuracy):
+            return logging.INFO, f"epoch {epoch}/{epochs}: rate {rate:.4g}, loss {loss:.4g}, accuracy {accuracy:.2f} %"
         case events.Noted(text):
             return logging.INFO, text
 

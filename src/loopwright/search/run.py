@@ -13,6 +13,7 @@ from math import isfinite
 from time import monotonic
 
 import numpy as np
+import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError
@@ -21,6 +22,7 @@ from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
 from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork
+from loopwright.lowering.rescaling import inherited
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
@@ -142,10 +144,12 @@ def run_search(
     settings: Settings,
     stages: Stages,
     kept: KeptTimings = _taken,
+    trained: nn.Module | None = None,
 ) -> Outcome:
     """Draws operators and times them, looks for the best networks of them, compiles these and chooses; the timings of
-    compiled networks are ``kept`` for a run that goes on. Raises `LoopwrightError` if the compiled network does not
-    compute what PyTorch computes."""
+    compiled networks are ``kept`` for a run that goes on. Candidates are judged with the network's weights, and
+    delivered with those that they inherit from ``trained``, if that is given. Raises `LoopwrightError` if the compiled
+    network does not compute what PyTorch computes."""
     strategy, started = named(settings.strategy), monotonic()
     rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
     with stages.stage("Transform", len(network.workloads)) as progress:
@@ -179,7 +183,7 @@ def run_search(
                 judged[number] = scored
             if len(exact) > len(legal):
                 progress.note(f"{len(exact) - len(legal)} fast candidates rejected by their scores on all images")
-            build = partial(_Compiled.of, network, pool.space, latencies, target)
+            build = partial(_Compiled.of, _Source(network, trained, minibatch), pool.space, latencies, target)
             original, *compiled = [build(found) for found in (_original(judge, pool), *(exact[own] for own in legal))]
             networks, images = [original, *compiled], np.resize(minibatch.images, network.input_shape)
             key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in networks)]
@@ -252,6 +256,30 @@ def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compil
 
 
 @dataclass(frozen=True, eq=False)
+class _Source:
+    """Where candidates have their weights from: ``network`` as it is, or ``trained``, and then batch norms have the
+    statistics of the minibatch."""
+
+    network: Network
+    trained: nn.Module | None
+    minibatch: Minibatch
+
+    def module(self, choices: Mapping[str, Choice]) -> nn.Module:
+        """The candidate."""
+        forms = {layer: choice.form for layer, choice in choices.items()}
+        if self.trained is None:
+            return transformed(self.network, forms)
+        return inherited(self.network, self.trained, forms, [torch.from_numpy(self.minibatch.images)])
+
+    def shrunk(self, choices: Mapping[str, Choice], judged: nn.Module) -> nn.Module:
+        """``judged`` without what nobody reads."""
+        original = self.network if self.trained is None else replace(self.network, module=self.trained)
+        module = transformed(original, {layer: choice.form for layer, choice in choices.items()})
+        inherit(module, judged)
+        return module
+
+
+@dataclass(frozen=True, eq=False)
 class _Compiled:
     """A candidate without what nobody reads, as a PyTorch module, and the same compiled with the schedules that were
     timed; with the weights of the module that was judged."""
@@ -264,13 +292,13 @@ class _Compiled:
 
     @classmethod
     def of(
-        cls, network: Network, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Judged
+        cls, source: _Source, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Judged
     ) -> _Compiled:
         """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
-        chosen = space.chosen(candidate.candidate)
+        network, chosen = source.network, space.chosen(candidate.candidate)
         choices = shrunk(network, space, chosen, latencies)
-        judged, module = _module(network, chosen), _module(network, choices)
-        inherit(module, judged)
+        judged = source.module(chosen)
+        module = source.shrunk(choices, judged)
         compiled = compile_apart(network, module, target, latencies.schedule)
         require_agreement(network, judged, compiled)
         return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
@@ -279,7 +307,3 @@ class _Compiled:
         """Equal for networks that run the same kernels."""
         operators = (self.choices.get(layer) or space.original(layer) for layer in space.layers)
         return sha256("; ".join(f"{own.key} {latencies.of(own).schedule}" for own in operators).encode()).hexdigest()
-
-
-def _module(network: Network, choices: Mapping[str, Choice]) -> nn.Module:
-    return transformed(network, {layer: choice.form for layer, choice in choices.items()})

@@ -29,6 +29,8 @@ from loopwright.measurement.timer import Measurement, Protocol
 from loopwright.search.budget import OPERATORS
 
 RUN, UNFINISHED = "run.json", ".unfinished"
+TRAINING, REQUEST = ".training", "request.json"
+"""A training that is not finished keeps its work in the folder ``TRAINING``, and what was asked for in ``REQUEST``."""
 FORMAT = 1
 INPUT_ERRORS = (ArgumentError, TraceError, DataError)
 """What ends a run before there is anything to go on from: the same arguments would end the next one as well."""
@@ -54,13 +56,15 @@ class RunArguments:
     operators: int = OPERATORS
     seconds: float | None = None
     parameters: float = 1.0
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """A run as text. ``model`` is empty where the network was given as a module in Python. ``store`` is a path or an
-    address, without password; ``directory`` is where the command was given. ``network`` and ``minibatch`` are the
-    fingerprints of the initial network and of the images: a run goes on with the same only."""
+    address, without password; ``directory`` is where the command was given. ``network``, ``minibatch`` and ``trained``
+    are the fingerprints of the initial network, of the images, and of the network with the trained weights, if any were
+    given: a run goes on with the same only."""
 
     model: str
     input_shape: tuple[int, ...]
@@ -70,6 +74,7 @@ class RunRequest:
     directory: str
     network: str
     minibatch: str
+    trained: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,16 @@ def require_finished(folder: Path) -> None:
     state = RunState.read(folder)
     if state is not None and not state.finished:
         raise ArgumentError(f"the run in {folder} is not finished; go on with {how_to_resume(folder)}")
+
+
+def is_in_training(folder: Path) -> bool:
+    """Whether ``folder`` holds a training that is not finished."""
+    return (folder / TRAINING / REQUEST).is_file()
+
+
+def how_to_resume_training(folder: Path) -> str:
+    """The command that goes on with the training in ``folder``."""
+    return f"loopwright train --resume {shlex.quote(str(folder))}"
 
 
 class RunFolder:
@@ -194,7 +209,7 @@ def new_run(out: Path, request: RunRequest) -> Iterator[RunFolder]:
     except OSError as error:
         raise _cannot_be_made(out, error) from error
     try:
-        with _locked(staged, out), _telling_how_to_resume(out):
+        with locked(staged, out), _telling_how_to_resume(out):
             try:
                 write_atomically(staged / RUN, state.to_json())
                 staged.chmod(0o755)
@@ -219,7 +234,7 @@ def resumed_run(folder: Path) -> Iterator[RunFolder]:
     """
     if not folder.is_dir():
         raise ArgumentError(f"there is no folder {folder}; name one that optimize was given as --out")
-    with _locked(folder, folder), _telling_how_to_resume(folder):
+    with locked(folder, folder), _telling_how_to_resume(folder):
         state = RunState.read(folder)
         if state is None:
             raise ArgumentError(f"{folder} holds no run that could go on; name one that optimize was given as --out")
@@ -229,7 +244,7 @@ def resumed_run(folder: Path) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def _locked(folder: Path, name: Path) -> Iterator[None]:
+def locked(folder: Path, name: Path) -> Iterator[None]:
     """Holds the lock on ``folder`` (which keeps it under another name): the system gives it back when this process has
     ended in any way. Raises `ArgumentError`, calling it ``name``, where another process holds it."""
     descriptor = os.open(folder, os.O_RDONLY)

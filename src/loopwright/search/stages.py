@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
-from loopwright.search.events import StageEnded
-from loopwright.search.progress import Progress
+from loopwright.search.events import Callback, StageEnded
+from loopwright.search.logs import log_event
+from loopwright.search.progress import CallbackProgress, Progress, SeveralProgress
 
 
 class Stages:
-    """``seconds`` holds how long each finished stage took, in order."""
+    """Stages that are told to ``progress``. ``seconds`` holds how long each finished stage took, in order."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
         self.seconds: dict[str, float] = {}
+
+    @classmethod
+    def watched(cls, progress: Progress | None, callbacks: Sequence[Callback]) -> Stages:
+        """Told to the log, the callbacks and the progress display, if there is one."""
+        told = [CallbackProgress(callback) for callback in (log_event, *callbacks)]
+        return cls(SeveralProgress(*told, *([progress] if progress else [])))
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Progress]:

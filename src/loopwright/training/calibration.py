@@ -18,7 +18,6 @@ from statistics import mean, variance
 import torch
 from torch import nn
 
-from loopwright.errors import ArgumentError, DataError
 from loopwright.legality.capacity import Table, Trained
 from loopwright.legality.capacity.calibrated import proxies_for, scores_of
 from loopwright.legality.capacity.comparison import require_comparable
@@ -35,8 +34,11 @@ from loopwright.search.scoring import ORIGINAL, Choices
 from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.store import Store, VerdictKey
+from loopwright.training.classes import class_count, require_known
 from loopwright.training.images import Images
-from loopwright.training.short import Outcome, Schedule, Trainer, arithmetic, released
+from loopwright.training.schedule import Schedule
+from loopwright.training.short import Outcome, Trainer, released
+from loopwright.training.step import arithmetic
 
 SCORED, TRAINED = "calibration scores", "short training"
 """The names of the checks under which the store keeps scores and accuracies."""
@@ -72,7 +74,7 @@ def calibrate(
     Raises `ArgumentError` where nothing can be held against the network or too few candidates can be trained,
     `DataError` for labels that the network has no class for.
     """
-    _require_classes(network, images)
+    require_known(class_count(network.module, network.input_shape), images)
     with stages.stage("Transform", len(network.workloads)) as progress:
         space = SearchSpace.of(network.workloads, random.Random(settings.seed), settings.limits, progress.advance)
         candidates = list(islice(_candidates(network, space, settings.seed), settings.networks * 2))
@@ -176,19 +178,3 @@ def _verdict(outcome: Outcome) -> Verdict:
         return Verdict(False, TRAINED, f"not trained: {outcome.step_ms:.0f} ms a step", scores=known)
     accuracy = outcome.accuracy_mirrored
     return Verdict(True, TRAINED, f"reaches {accuracy:.2f} %", scores={"accuracy": accuracy, **known})
-
-
-def _require_classes(network: Network, images: tuple[Images, Images]) -> None:
-    module = network.module
-    most = max(int(part.labels.max()) for part in images)
-    modes = {child: child.training for child in module.modules()}
-    try:
-        with torch.no_grad():
-            shape = module.eval()(torch.zeros(network.input_shape)).shape
-    finally:
-        for child, training in modes.items():
-            child.training = training
-    if len(shape) != 2:
-        raise ArgumentError(f"the network returns {tuple(shape)}; training needs class scores of shape (N, classes)")
-    if most >= shape[1]:
-        raise DataError(f"the images have label {most}, the network only {shape[1]} classes")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loopwright.cli.given import require_nothing_beside_resume
 from loopwright.cli.options import (
     MODEL_HELP,
     Data,
@@ -21,6 +22,7 @@ from loopwright.cli.options import (
     ProgressStyle,
     Seed,
     StoreAddress,
+    Weights,
     input_shape,
 )
 from loopwright.errors import ArgumentError, StoppedError
@@ -71,6 +73,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Table of trained networks to learn from instead of the packaged one."),
     ] = None,
+    weights: Weights = None,
     store: StoreAddress = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that judge candidates; without it, one for each processor.")
@@ -106,7 +109,7 @@ def command(
     a report.
     """
     if resume is not None:
-        _require_nothing_else(context)
+        require_nothing_beside_resume(context, WITH_RESUME)
         _resume(resume, store, workers, ray, retry_failures, json, progress, log)
         return
     if model is None or out is None:
@@ -135,6 +138,7 @@ def command(
             legality=legality,
             tolerance=tolerance,
             calibration=calibration,
+            weights=weights,
             store=store,
             workers=workers,
             ray=ray,
@@ -143,20 +147,6 @@ def command(
             command=context.obj,
         )
     _show(found.summary, out, json)
-
-
-def _require_nothing_else(context: typer.Context) -> None:
-    """Raises ArgumentError for arguments beside --resume that a run keeps from its start."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and parameter.name not in ("resume", *map(_field, WITH_RESUME)):
-            name = next((own for own in parameter.opts if own.startswith("--")), "MODEL")
-            raise ArgumentError(f"--resume goes on with what the run was given; leave out {name}")
-
-
-def _field(option: str) -> str:
-    return option.replace("-", "_")
 
 
 def _resume(
