@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
+    from loopwright.exporting import export
     from loopwright.models.trace import trace
     from loopwright.operators import parse as parse_operator
     from loopwright.search.deliver import load
@@ -26,6 +27,7 @@ __all__ = [
     "TransformationSequence",
     "calibrate",
     "compile",
+    "export",
     "load",
     "optimize",
     "parse_operator",
@@ -40,6 +42,7 @@ _HOMES = {
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
     "calibrate": ("loopwright.calibrating", "calibrate"),
     "compile": ("loopwright.compiling", "compile"),
+    "export": ("loopwright.exporting", "export"),
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),

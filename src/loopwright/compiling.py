@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,28 +14,27 @@ from torch import nn
 
 from loopwright import targets
 from loopwright.errors import ArgumentError
+from loopwright.files import replacing
 from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
 from loopwright.measurement.timer import Measurement, Protocol, measure
-from loopwright.models.network import Network
-from loopwright.models.resolve import resolve
-from loopwright.models.trace import trace
-from loopwright.search.deliver import load_with_network
+from loopwright.models.network import Network, Shape
+from loopwright.prepared import ExampleInput, prepared
 from loopwright.search.tuning import Tuning, tuned
 from loopwright.targets.processors import links_here, require_runnable, runs_here
 from loopwright.targets.target import Target
 
-ExampleInput = torch.Tensor | Sequence[int] | tuple[torch.Tensor, ...]
 TIMING = Protocol(rounds=31, sample_ms=20.0)
 
 
 @dataclass(frozen=True, eq=False)
 class WrittenNetwork:
-    """What `write_network` wrote. ``difference`` from PyTorch, relative to the largest output, and ``timing`` are None
-    where the file is for another machine."""
+    """What `write_network` wrote, for inputs of these ``shapes``. ``difference`` from PyTorch, relative to the largest
+    output, and ``timing`` are None where the file is for another machine."""
 
     path: Path
+    shapes: tuple[Shape, ...]
     file_bytes: int
     weight_bytes: int
     kernels: int
@@ -70,7 +67,7 @@ def compile(  # noqa: A001 - what it does, and the command's name
     """
     hardware = _target(target, threads)
     require_runnable(hardware)
-    network, module = _prepared(model, example_input, seed)
+    network, module = prepared(model, example_input, seed)
     with tuned(network, hardware, Tuning(tune, store)) as choose:
         compiled = CompiledNetwork(build_network(network, module, hardware, choose), hardware.threads)
     require_agreement(network, module, compiled)
@@ -95,13 +92,14 @@ def write_network(
     hardware = _target(target, threads)
     out = Path(out)
     _require_suffix(out, hardware)
-    with _replacing(out) as staged:
-        network, module = _prepared(model, example_input, seed)
+    with replacing(out) as staged:
+        network, module = prepared(model, example_input, seed)
         with tuned(network, hardware, tuning or Tuning()) as choose:
             built = build_network(network, module, hardware, choose)
         (built.export_library if links_here(hardware) else built.export_objects)(staged)
+        shapes = tuple(shape for shape, _ in built.signature.inputs)
         written = WrittenNetwork(
-            out, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
+            out, shapes, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
         )
         return _checked(written, staged, network, module, built) if runs_here(hardware) else written
 
@@ -113,53 +111,11 @@ def _target(name: str, threads: int | None) -> Target:
     return target
 
 
-def _prepared(
-    model: str | Path | nn.Module, example_input: ExampleInput | None, seed: int
-) -> tuple[Network, nn.Module]:
-    """The traced network, and the module with the weights to compile, in which a folder's layers are changed."""
-    if isinstance(model, nn.Module):
-        return trace(model, _example(example_input)), model
-    if Path(model).is_dir():
-        return load_with_network(Path(model))
-    shape = None if example_input is None else tuple(_example(example_input)[0].shape)
-    source = resolve(str(model), shape)
-    network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
-    return network, network.module
-
-
-def _example(example_input: ExampleInput | None) -> tuple[torch.Tensor, ...]:
-    if isinstance(example_input, torch.Tensor):
-        return (example_input,)
-    if not example_input:
-        raise ArgumentError("a module needs an example input, as in compile(module, torch.zeros(1, 3, 224, 224))")
-    if all(isinstance(value, torch.Tensor) for value in example_input):
-        return tuple(example_input)  # type: ignore[arg-type]
-    return (torch.zeros(tuple(example_input)),)  # type: ignore[arg-type]
-
-
 def _require_suffix(out: Path, target: Target) -> None:
     suffix = ".so" if links_here(target) else ".tar"
     if out.suffix != suffix:
         what = "a shared library" if suffix == ".so" else f"an archive of objects to link on a {target.name} machine"
         raise ArgumentError(f"{out}: what is written for {target.name} is {what}; name it *{suffix}")
-
-
-@contextmanager
-def _replacing(out: Path) -> Any:
-    """A path beside ``out`` to write to, which replaces ``out`` at the end; after any exception nothing is left of it.
-
-    Raises `ArgumentError` where nothing can be written there.
-    """
-    if out.is_dir():
-        raise ArgumentError(f"{out} is a folder; name a file")
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
-    except OSError as error:
-        raise ArgumentError(f"{out} can't be written ({error.strerror}); name a file in a folder of yours") from error
-    with folder as name:
-        staged = Path(name) / out.name
-        yield staged
-        staged.replace(out)
 
 
 def _checked(
