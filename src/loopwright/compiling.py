@@ -52,24 +52,31 @@ def compile(  # noqa: A001 - what it does, and the command's name
     threads: int | None = None,
     tune: bool = True,
     store: Path | str | None = None,
+    weights: Path | str | None = None,
     seed: int = 0,
 ) -> CompiledNetwork:
     """The network compiled for this machine: called with PyTorch tensors or arrays, it gives the same kind.
 
     ``model`` is a module (in any state of training; it is compiled for evaluation and stays as it is), a folder that
-    `optimize` wrote, or a name as there, initialised from ``seed``. ``example_input`` is an input or its shape, or a
-    tuple of inputs; shapes and types are fixed by it. ``threads`` is how many threads it runs on, by default as many as
-    there are processors. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps the timings,
-    as in `optimize`.
+    `optimize` or `train` wrote, or a name as there, initialised from ``seed``. ``weights``, a file or such a folder,
+    are taken instead of its own. ``example_input`` is an input or its shape, or a tuple of inputs; shapes and types are
+    fixed by it. ``threads`` is how many threads it runs on, by default as many as there are processors. With ``tune``
+    the convolutions' schedules are refined by timing; ``store`` keeps the timings, as in `optimize`.
 
     Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
     """
-    hardware = _target(target, threads)
+    hardware = compile_target(target, threads)
     require_runnable(hardware)
-    network, module = prepared(model, example_input, seed)
-    with tuned(network, hardware, Tuning(tune, store)) as choose:
-        compiled = CompiledNetwork(build_network(network, module, hardware, choose), hardware.threads)
+    network, module = prepared(model, example_input, seed, weights)
+    return compiled_here(network, module, hardware, Tuning(tune, store))
+
+
+def compiled_here(network: Network, module: nn.Module, target: Target, tuning: Tuning) -> CompiledNetwork:
+    """``module``, the network's own or a transformed copy, compiled for this machine; `CompileError` where that does
+    not compute what PyTorch does."""
+    with tuned(network, target, tuning) as choose:
+        compiled = CompiledNetwork(build_network(network, module, target, choose), target.threads)
     require_agreement(network, module, compiled)
     return compiled
 
@@ -82,6 +89,7 @@ def write_network(
     *,
     threads: int | None = None,
     tuning: Tuning | None = None,
+    weights: Path | str | None = None,
     seed: int = 0,
 ) -> WrittenNetwork:
     """Compiles as `compile` does and writes ``out``, which TVM's runtime runs alone: a shared library, or for another
@@ -89,11 +97,11 @@ def write_network(
 
     The file is loaded again, held against PyTorch and timed where this machine can run it.
     """
-    hardware = _target(target, threads)
+    hardware = compile_target(target, threads)
     out = Path(out)
     _require_suffix(out, hardware)
     with replacing(out) as staged:
-        network, module = prepared(model, example_input, seed)
+        network, module = prepared(model, example_input, seed, weights)
         with tuned(network, hardware, tuning or Tuning()) as choose:
             built = build_network(network, module, hardware, choose)
         (built.export_library if links_here(hardware) else built.export_objects)(staged)
@@ -104,7 +112,8 @@ def write_network(
         return _checked(written, staged, network, module, built) if runs_here(hardware) else written
 
 
-def _target(name: str, threads: int | None) -> Target:
+def compile_target(name: str, threads: int | None) -> Target:
+    """The processor of that name; `ArgumentError` for what is none."""
     target = targets.named(name, threads)
     if target.gpu is not None:
         raise ArgumentError(f"networks are compiled for processors, not for {name}; take target=cpu")

@@ -19,6 +19,7 @@ from loopwright.measurement.network_agreement import Inputs, compared_inputs, re
 from loopwright.models.network import Network
 from loopwright.prepared import ExampleInput, prepared
 from loopwright.registry import unknown
+from loopwright.report import formats
 from loopwright.search.tuning import Tuning
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "tvm": ".so"}
@@ -52,12 +53,13 @@ def export(
     threads: int | None = None,
     tune: bool = True,
     store: Path | str | None = None,
+    weights: Path | str | None = None,
     seed: int = 0,
     advance: Callable[[], None] | None = None,
 ) -> ExportedNetwork:
     """Writes a network, with its weights and for evaluation, as the file ``out``. An older file is replaced at the end.
 
-    ``model``, ``example_input`` and ``seed`` are as for `compile`. ``format`` is
+    ``model``, ``example_input``, ``weights`` and ``seed`` are as for `compile`. ``format`` is
 
     - ``onnx``: standard ONNX operators (needs ``loopwright[onnx]``),
     - ``torch``: a program that ``torch.export.load`` reads without Loopwright,
@@ -75,13 +77,24 @@ def export(
     if format == "tvm":
         if dynamic_batch:
             raise ArgumentError("a shared library takes one number of images; leave out the dynamic batch")
-        return _library(model, out, example_input, target, threads, Tuning(tune, store, advance), seed)
+        written = write_network(
+            model,
+            out,
+            example_input,
+            target,
+            threads=threads,
+            tuning=Tuning(tune, store, advance),
+            weights=weights,
+            seed=seed,
+        )
+        runtime = f"tvm, {formats.threads(written.target.threads)}"
+        return ExportedNetwork(out, format, written.file_bytes, written.shapes, runtime, written.difference)
     if format == "onnx":
         require_onnx()
     if out.suffix != SUFFIXES[format]:
         raise ArgumentError(f"{out}: name a file of the format {format} *{SUFFIXES[format]}")
     with replacing(out) as staged:
-        network, module = prepared(model, example_input, seed)
+        network, module = prepared(model, example_input, seed, weights)
         program = network_program(network, module, dynamic_batch=dynamic_batch)
         run, runtime = _written(format, program, staged, dynamic_batch)
         inputs = compared_inputs(network)
@@ -103,20 +116,6 @@ def _written(
         return load_onnx(path)
     write_program(program, path)
     return load_program(path), f"torch {torch.__version__}"
-
-
-def _library(
-    model: str | Path | nn.Module,
-    out: Path,
-    example_input: ExampleInput | None,
-    target: str,
-    threads: int | None,
-    tuning: Tuning,
-    seed: int,
-) -> ExportedNetwork:
-    written = write_network(model, out, example_input, target, threads=threads, tuning=tuning, seed=seed)
-    runtime = f"tvm, {written.target.threads} threads"
-    return ExportedNetwork(out, "tvm", written.file_bytes, written.shapes, runtime, written.difference)
 
 
 def _other_batches(inputs: Inputs) -> list[Inputs]:

@@ -12,17 +12,29 @@ from loopwright.errors import ArgumentError
 from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
-from loopwright.search.deliver import load_with_network
+from loopwright.search.deliver import load_with_network, with_weights
 
 ExampleInput = torch.Tensor | Sequence[int] | tuple[torch.Tensor, ...]
 
 
-def prepared(model: str | Path | nn.Module, example_input: ExampleInput | None, seed: int) -> tuple[Network, nn.Module]:
+def prepared(
+    model: str | Path | nn.Module,
+    example_input: ExampleInput | None,
+    seed: int,
+    weights: Path | str | None = None,
+) -> tuple[Network, nn.Module]:
     """The traced network, and the module with the weights to deploy, in which a folder's layers are changed.
 
-    ``model`` is a module with an example input or its shape, a folder that `optimize` wrote, or a name, initialised
-    from ``seed``. Raises `LoopwrightError`.
+    ``model`` is a module with an example input or its shape, a folder that `optimize` or `train` wrote, or a name,
+    initialised from ``seed``. ``weights``, a file or a folder, are used instead of its own. Raises `LoopwrightError`.
     """
+    network, module = _prepared(model, example_input, seed)
+    return network, module if weights is None else with_weights(module, weights)
+
+
+def _prepared(
+    model: str | Path | nn.Module, example_input: ExampleInput | None, seed: int
+) -> tuple[Network, nn.Module]:
     if isinstance(model, nn.Module):
         return trace(model, _example(example_input)), model
     if Path(model).is_dir():

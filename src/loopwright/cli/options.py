@@ -21,7 +21,7 @@ ModelOrFolder = Annotated[
     typer.Argument(
         metavar="MODEL_OR_FOLDER",
         help="A known name such as resnet34, path/to/file.py:factory, package.module:factory, or a folder that "
-        "optimize wrote.",
+        "optimize or train wrote.",
         show_default=False,
     ),
 ]
@@ -55,6 +55,15 @@ Weights = Annotated[
         metavar="FILE|FOLDER",
         help="Trained weights to begin with: a state_dict (.pt, .pth), a safetensors file, or a folder that train "
         "wrote.",
+    ),
+]
+
+WeightsToUse = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|FOLDER",
+        help="Trained weights to use: a state_dict (.pt, .pth), a safetensors file, or a folder that train wrote.",
     ),
 ]
 

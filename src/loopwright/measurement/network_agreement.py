@@ -61,17 +61,23 @@ def require_agreement(
     ``run`` takes tensors and gives the outputs nested in any way; ``what`` it is of the network is told. Raises
     `CompileError` above ``tolerance``.
     """
-    expected = copy.deepcopy(module).cpu().eval()
-    error = 0.0
-    for own in compared_inputs(network) if inputs is None else inputs:
-        with torch.no_grad():
-            wanted, found = (pytree.tree_leaves(compute(*own)) for compute in (expected, run))
-        error = float(np.maximum(error, largest_difference(wanted, found)))  # NaN stays
+    error = greatest_difference(module, run, compared_inputs(network) if inputs is None else inputs)
     if not error <= tolerance:
         raise CompileError(
             f"{what} {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
             f"{tolerance:.0e} is expected); please report this with the command that you ran"
         )
+    return error
+
+
+def greatest_difference(module: nn.Module, run: Callable[..., Any], inputs: Sequence[Inputs]) -> float:
+    """Of what ``run`` gives for the inputs from what ``module`` gives in evaluation mode, as `largest_difference`."""
+    expected = copy.deepcopy(module).cpu().eval()
+    error = 0.0
+    for own in inputs:
+        with torch.no_grad():
+            wanted, found = (pytree.tree_leaves(compute(*own)) for compute in (expected, run))
+        error = float(np.maximum(error, largest_difference(wanted, found)))  # NaN stays
     return error
 
 

@@ -19,6 +19,7 @@ from loopwright.cli.options import (
     StoreAddress,
     Threads,
     Tune,
+    WeightsToUse,
     input_shape,
 )
 
@@ -36,6 +37,7 @@ def command(
     threads: Threads = None,
     tune: Tune = True,
     store: StoreAddress = None,
+    weights: WeightsToUse = None,
     seed: Seed = 0,
     shape: InputShape = None,
     json: Json = False,
@@ -54,7 +56,9 @@ def command(
     with progress_on(output_console(stderr=True)) as progress:
         progress.stage("Compile")
         tuning = Tuning(tune, store, progress.advance)
-        written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
+        written = write_network(
+            model, out, wanted_shape, target, threads=threads, tuning=tuning, weights=weights, seed=seed
+        )
     if json:
         typer.echo(dumps(_facts(written), indent=1))
         return

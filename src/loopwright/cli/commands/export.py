@@ -20,6 +20,7 @@ from loopwright.cli.options import (
     StoreAddress,
     Threads,
     Tune,
+    WeightsToUse,
     input_shape,
 )
 
@@ -56,6 +57,7 @@ def command(
     threads: Threads = None,
     tune: Tune = True,
     store: StoreAddress = None,
+    weights: WeightsToUse = None,
     seed: Seed = 0,
     shape: InputShape = None,
     json: Json = False,
@@ -83,6 +85,7 @@ def command(
             threads=threads,
             tune=tune,
             store=store,
+            weights=weights,
             seed=seed,
             advance=progress.advance,
         )
