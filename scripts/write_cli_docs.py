@@ -9,7 +9,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 COMMANDS = (
-    "", "optimize", "train", "report", "compile", "benchmark", "inspect", "transform", "discover", "reproduce", "reproduce fig3",
+    "", "optimize", "train", "evaluate", "export", "report", "compile", "benchmark", "inspect", "transform", "discover",
+    "reproduce", "reproduce fig3",
 )  # fmt: skip
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 END = """

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
+    from loopwright.evaluating import evaluate
+    from loopwright.exporting import export
     from loopwright.models.trace import trace
     from loopwright.operators import parse as parse_operator
     from loopwright.search.deliver import load
@@ -26,6 +28,8 @@ __all__ = [
     "TransformationSequence",
     "calibrate",
     "compile",
+    "evaluate",
+    "export",
     "load",
     "optimize",
     "parse_operator",
@@ -40,6 +44,8 @@ _HOMES = {
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
     "calibrate": ("loopwright.calibrating", "calibrate"),
     "compile": ("loopwright.compiling", "compile"),
+    "evaluate": ("loopwright.evaluating", "evaluate"),
+    "export": ("loopwright.exporting", "export"),
     "load": ("loopwright.search.deliver", "load"),
     "optimize": ("loopwright.api", "optimize"),
     "parse_operator": ("loopwright.operators", "parse"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,28 +14,27 @@ from torch import nn
 
 from loopwright import targets
 from loopwright.errors import ArgumentError
+from loopwright.files import replacing
 from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
 from loopwright.measurement.timer import Measurement, Protocol, measure
-from loopwright.models.network import Network
-from loopwright.models.resolve import resolve
-from loopwright.models.trace import trace
-from loopwright.search.deliver import load_with_network
+from loopwright.models.network import Network, Shape
+from loopwright.prepared import ExampleInput, prepared
 from loopwright.search.tuning import Tuning, tuned
 from loopwright.targets.processors import links_here, require_runnable, runs_here
 from loopwright.targets.target import Target
 
-ExampleInput = torch.Tensor | Sequence[int] | tuple[torch.Tensor, ...]
 TIMING = Protocol(rounds=31, sample_ms=20.0)
 
 
 @dataclass(frozen=True, eq=False)
 class WrittenNetwork:
-    """What `write_network` wrote. ``difference`` from PyTorch, relative to the largest output, and ``timing`` are None
-    where the file is for another machine."""
+    """What `write_network` wrote, for inputs of these ``shapes``. ``difference`` from PyTorch, relative to the largest
+    output, and ``timing`` are None where the file is for another machine."""
 
     path: Path
+    shapes: tuple[Shape, ...]
     file_bytes: int
     weight_bytes: int
     kernels: int
@@ -55,24 +52,31 @@ def compile(  # noqa: A001 - what it does, and the command's name
     threads: int | None = None,
     tune: bool = True,
     store: Path | str | None = None,
+    weights: Path | str | None = None,
     seed: int = 0,
 ) -> CompiledNetwork:
     """The network compiled for this machine: called with PyTorch tensors or arrays, it gives the same kind.
 
     ``model`` is a module (in any state of training; it is compiled for evaluation and stays as it is), a folder that
-    `optimize` wrote, or a name as there, initialised from ``seed``. ``example_input`` is an input or its shape, or a
-    tuple of inputs; shapes and types are fixed by it. ``threads`` is how many threads it runs on, by default as many as
-    there are processors. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps the timings,
-    as in `optimize`.
+    `optimize` or `train` wrote, or a name as there, initialised from ``seed``. ``weights``, a file or such a folder,
+    are taken instead of its own. ``example_input`` is an input or its shape, or a tuple of inputs; shapes and types are
+    fixed by it. ``threads`` is how many threads it runs on, by default as many as there are processors. With ``tune``
+    the convolutions' schedules are refined by timing; ``store`` keeps the timings, as in `optimize`.
 
     Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
     """
-    hardware = _target(target, threads)
+    hardware = compile_target(target, threads)
     require_runnable(hardware)
-    network, module = _prepared(model, example_input, seed)
-    with tuned(network, hardware, Tuning(tune, store)) as choose:
-        compiled = CompiledNetwork(build_network(network, module, hardware, choose), hardware.threads)
+    network, module = prepared(model, example_input, seed, weights)
+    return compiled_here(network, module, hardware, Tuning(tune, store))
+
+
+def compiled_here(network: Network, module: nn.Module, target: Target, tuning: Tuning) -> CompiledNetwork:
+    """``module``, the network's own or a transformed copy, compiled for this machine; `CompileError` where that does
+    not compute what PyTorch does."""
+    with tuned(network, target, tuning) as choose:
+        compiled = CompiledNetwork(build_network(network, module, target, choose), target.threads)
     require_agreement(network, module, compiled)
     return compiled
 
@@ -85,6 +89,7 @@ def write_network(
     *,
     threads: int | None = None,
     tuning: Tuning | None = None,
+    weights: Path | str | None = None,
     seed: int = 0,
 ) -> WrittenNetwork:
     """Compiles as `compile` does and writes ``out``, which TVM's runtime runs alone: a shared library, or for another
@@ -92,49 +97,27 @@ def write_network(
 
     The file is loaded again, held against PyTorch and timed where this machine can run it.
     """
-    hardware = _target(target, threads)
+    hardware = compile_target(target, threads)
     out = Path(out)
     _require_suffix(out, hardware)
-    with _replacing(out) as staged:
-        network, module = _prepared(model, example_input, seed)
+    with replacing(out) as staged:
+        network, module = prepared(model, example_input, seed, weights)
         with tuned(network, hardware, tuning or Tuning()) as choose:
             built = build_network(network, module, hardware, choose)
         (built.export_library if links_here(hardware) else built.export_objects)(staged)
+        shapes = tuple(shape for shape, _ in built.signature.inputs)
         written = WrittenNetwork(
-            out, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
+            out, shapes, staged.stat().st_size, built.constants.memory_bytes, built.kernels, built.notes, hardware
         )
         return _checked(written, staged, network, module, built) if runs_here(hardware) else written
 
 
-def _target(name: str, threads: int | None) -> Target:
+def compile_target(name: str, threads: int | None) -> Target:
+    """The processor of that name; `ArgumentError` for what is none."""
     target = targets.named(name, threads)
     if target.gpu is not None:
         raise ArgumentError(f"networks are compiled for processors, not for {name}; take target=cpu")
     return target
-
-
-def _prepared(
-    model: str | Path | nn.Module, example_input: ExampleInput | None, seed: int
-) -> tuple[Network, nn.Module]:
-    """The traced network, and the module with the weights to compile, in which a folder's layers are changed."""
-    if isinstance(model, nn.Module):
-        return trace(model, _example(example_input)), model
-    if Path(model).is_dir():
-        return load_with_network(Path(model))
-    shape = None if example_input is None else tuple(_example(example_input)[0].shape)
-    source = resolve(str(model), shape)
-    network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
-    return network, network.module
-
-
-def _example(example_input: ExampleInput | None) -> tuple[torch.Tensor, ...]:
-    if isinstance(example_input, torch.Tensor):
-        return (example_input,)
-    if not example_input:
-        raise ArgumentError("a module needs an example input, as in compile(module, torch.zeros(1, 3, 224, 224))")
-    if all(isinstance(value, torch.Tensor) for value in example_input):
-        return tuple(example_input)  # type: ignore[arg-type]
-    return (torch.zeros(tuple(example_input)),)  # type: ignore[arg-type]
 
 
 def _require_suffix(out: Path, target: Target) -> None:
@@ -142,24 +125,6 @@ def _require_suffix(out: Path, target: Target) -> None:
     if out.suffix != suffix:
         what = "a shared library" if suffix == ".so" else f"an archive of objects to link on a {target.name} machine"
         raise ArgumentError(f"{out}: what is written for {target.name} is {what}; name it *{suffix}")
-
-
-@contextmanager
-def _replacing(out: Path) -> Any:
-    """A path beside ``out`` to write to, which replaces ``out`` at the end; after any exception nothing is left of it.
-
-    Raises `ArgumentError` where nothing can be written there.
-    """
-    if out.is_dir():
-        raise ArgumentError(f"{out} is a folder; name a file")
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
-    except OSError as error:
-        raise ArgumentError(f"{out} can't be written ({error.strerror}); name a file in a folder of yours") from error
-    with folder as name:
-        staged = Path(name) / out.name
-        yield staged
-        staged.replace(out)
 
 
 def _checked(

@@ -11,6 +11,8 @@ from loopwright.cli.commands import (
     benchmark,
     calibrate,
     discover,
+    evaluate,
+    export,
     inspect,
     optimize,
     report,
@@ -53,6 +55,8 @@ app.command("train")(train.command)
 app.command("calibrate")(calibrate.command)
 app.command("report")(report.command)
 app.command("compile")(compile_command.command)
+app.command("evaluate")(evaluate.command)
+app.command("export")(export.command)
 app.command("inspect")(inspect.command)
 app.command("transform")(transform.command)
 app.command("discover")(discover.command)

@@ -16,6 +16,24 @@ MODEL_HELP = (
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 
+ModelOrFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL_OR_FOLDER",
+        help="A known name such as resnet34, path/to/file.py:factory, package.module:factory, or a folder that "
+        "optimize or train wrote.",
+        show_default=False,
+    ),
+]
+
+CompileTarget = Annotated[str, typer.Option(help="The hardware to compile for.")]
+
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")
+]
+
+Tune = Annotated[bool, typer.Option("--tune/--no-tune", help="Refine the schedules by timing.")]
+
 InputShape = Annotated[
     str | None,
     typer.Option("--input", metavar="N,C,H,W", help="Shape of the network's input; a known model has its own."),
@@ -37,6 +55,15 @@ Weights = Annotated[
         metavar="FILE|FOLDER",
         help="Trained weights to begin with: a state_dict (.pt, .pth), a safetensors file, or a folder that train "
         "wrote.",
+    ),
+]
+
+WeightsToUse = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE|FOLDER",
+        help="Trained weights to use: a state_dict (.pt, .pth), a safetensors file, or a folder that train wrote.",
     ),
 ]
 

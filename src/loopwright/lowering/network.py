@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -177,6 +178,26 @@ class CompiledNetwork:
 def load_machine(library: Path) -> relax.VirtualMachine:
     """The network of a shared library, ready to run; its function is ``main``."""
     return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+
+
+def open_library(path: Path) -> relax.VirtualMachine:
+    """`load_machine` of a file that a user names; `ArgumentError` for one that is no compiled network."""
+    if not path.is_file():
+        raise ArgumentError(f"there is no file {path}; name a shared library that compile wrote")
+    try:
+        return load_machine(path.absolute())
+    except (RuntimeError, ValueError, AttributeError) as error:
+        raise ArgumentError(f"{path} is no shared library that compile wrote for this machine") from error
+
+
+def library_input_shape(machine: relax.VirtualMachine) -> Shape | None:
+    """The shape of the only input of the network in a library; None where it takes several or does not say."""
+    try:
+        machine["main"](tvm.runtime.tensor(np.zeros((), np.float32)))
+    except (RuntimeError, ValueError, TypeError) as refusal:  # which names the shape that was expected
+        found = re.search(r"R\.Tensor\(\(([\d, ]+)\)", str(refusal))
+        return tuple(int(size) for size in re.findall(r"\d+", found[1])) if found else None
+    return None
 
 
 def output_arrays(result: Any) -> Arrays:

@@ -46,8 +46,9 @@ class OperatorModule(nn.Module):
         for number, pool in enumerate(self._pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
             for k, places in pool.members.items():  # on the module's device, as a GPU's graph of the pass wants it
-                table = None if places is None else torch.from_numpy(np.ascontiguousarray(places))
-                self.register_buffer(f"places_{k}", table, persistent=False)
+                if places is not None:
+                    table = torch.from_numpy(np.ascontiguousarray(places))
+                    self.register_buffer(f"places_{k}", table, persistent=False)
         self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
         self.register_parameter("bias", nn.Parameter(torch.zeros(self._channels)) if bias else None)
         self._assembly = assemble(self._inner)
@@ -87,9 +88,8 @@ class OperatorModule(nn.Module):
         weights: dict[int, Tensor] = {}
         for number, pool in enumerate(self._pools):
             stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
-            for k in pool.members:
-                places = getattr(self, f"places_{k}")
-                weights[k] = stored if places is None else stored[places]
+            for k, places in pool.members.items():
+                weights[k] = stored if places is None else stored[getattr(self, f"places_{k}")]
         later = [] if self.then is None else self.then.contraction_weights()
         return [*(weights[k] for k in range(len(self._contractions))), *later]
 
@@ -160,7 +160,7 @@ class OperatorModule(nn.Module):
 
     def _selected(self, results: Sequence[Tensor], assembly: Assembly) -> Tensor:
         images = [
-            result.permute(0, *(1 + axis for axis in image.permutation)).reshape(len(result), *image.shape)
+            result.permute(0, *(1 + axis for axis in image.permutation)).reshape(result.shape[0], *image.shape)
             for result, image in zip(results, assembly.images, strict=True)
         ]
         output = images[0] if len(images) == 1 else torch.cat(images, 1)
@@ -171,9 +171,7 @@ class OperatorModule(nn.Module):
     def _gathered(self, results: Sequence[Tensor]) -> Tensor:
         """The sum over the contractions of what each gives to every output; a zero is appended for nothing."""
         outputs = [
-            functional.pad(result.reshape(len(result), -1), (0, 1)).index_select(
-                1, self.get_buffer(self._tables[number])
-            )
+            functional.pad(result.flatten(1), (0, 1)).index_select(1, self.get_buffer(self._tables[number]))
             for number, result in enumerate(results)
         ]
         return torch.stack(outputs).sum(0).reshape(-1, *self._inner.output_shape)

@@ -12,13 +12,17 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from loopwright.errors import CompileError
+from loopwright.models.images import MODES, load_minibatch
 from loopwright.models.network import Network
+
+Inputs = tuple[torch.Tensor, ...]
+SAMPLE_IMAGES = 64
 
 TOLERANCE = 1e-3
 """Largest difference between a compiled network's output and PyTorch's, relative to the largest output."""
 
 
-def seeded_inputs(network: Network, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def seeded_inputs(network: Network, seed: int = 0) -> Inputs:
     """Inputs of the traced shapes: drawn from the normal distribution, or where they are no floating-point numbers the
     traced example itself."""
     random = np.random.default_rng(seed)
@@ -30,20 +34,50 @@ def _drawn(example: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(random.standard_normal(tuple(example.shape))).to(example.dtype)
 
 
-def require_agreement(network: Network, module: nn.Module, compiled: Callable[..., Any]) -> float:
-    """The largest difference on `seeded_inputs`, relative to the largest output of its tensor.
+def compared_inputs(network: Network) -> list[Inputs]:
+    """What two forms of a network are compared on: `seeded_inputs`, and where it takes images some of the packaged
+    sample."""
+    inputs = [seeded_inputs(network)]
+    [first, *others] = inputs[0]
+    if not others and first.ndim == 4 and first.dtype == torch.float32 and first.shape[1] in MODES:
+        images, *shape = first.shape
+        sample = load_minibatch(None, min(images, SAMPLE_IMAGES), 0, (1, *shape)).images
+        inputs.append((torch.from_numpy(np.resize(sample, (images, *shape))),))
+    return inputs
 
-    ``compiled`` takes tensors and gives the outputs nested in any way. Raises `CompileError` above `TOLERANCE`.
+
+def require_agreement(
+    network: Network,
+    module: nn.Module,
+    run: Callable[..., Any],
+    inputs: Sequence[Inputs] | None = None,
+    *,
+    what: str = "the compiled",
+    tolerance: float = TOLERANCE,
+) -> float:
+    """The largest difference on ``inputs``, those of `compared_inputs` by default, relative to the largest output of
+    its tensor.
+
+    ``run`` takes tensors and gives the outputs nested in any way; ``what`` it is of the network is told. Raises
+    `CompileError` above ``tolerance``.
     """
-    inputs = seeded_inputs(network)
-    with torch.no_grad():
-        expected = copy.deepcopy(module).eval()(*inputs)
-    error = largest_difference(pytree.tree_leaves(expected), pytree.tree_leaves(compiled(*inputs)))
-    if not error <= TOLERANCE:
+    error = greatest_difference(module, run, compared_inputs(network) if inputs is None else inputs)
+    if not error <= tolerance:
         raise CompileError(
-            f"the compiled {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
-            f"{TOLERANCE:.0e} is expected); please report this with the command that you ran"
+            f"{what} {network.name} differs from PyTorch by {error:.1e} of its largest output (at most "
+            f"{tolerance:.0e} is expected); please report this with the command that you ran"
         )
+    return error
+
+
+def greatest_difference(module: nn.Module, run: Callable[..., Any], inputs: Sequence[Inputs]) -> float:
+    """Of what ``run`` gives for the inputs from what ``module`` gives in evaluation mode, as `largest_difference`."""
+    expected = copy.deepcopy(module).cpu().eval()
+    error = 0.0
+    for own in inputs:
+        with torch.no_grad():
+            wanted, found = (pytree.tree_leaves(compute(*own)) for compute in (expected, run))
+        error = float(np.maximum(error, largest_difference(wanted, found)))  # NaN stays
     return error
 
 

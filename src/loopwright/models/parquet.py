@@ -45,6 +45,10 @@ class ImageTable:
     def __len__(self) -> int:
         return sum(self.rows)
 
+    def labels(self) -> list[int]:
+        """The class of every image. Raises `DataError` where there is none, or no column of images."""
+        return [label for file in self.files for label in _read_labels(file)]
+
     def read(self, indices: Iterable[int]) -> list[EncodedImage]:
         """The rows at ``indices``, in that order. Raises `DataError` where a column or an image is missing."""
         wanted = list(indices)
@@ -112,6 +116,13 @@ def _read_rows(file: Path, rows: list[int]) -> Iterable[tuple[int, EncodedImage]
         start += count
 
 
+def _read_labels(file: Path) -> Iterable[int]:
+    parquet = _parquet(file)
+    _, column = _columns(file, parquet.schema_arrow)
+    for row, label in enumerate(parquet.read(columns=[column])[column].to_pylist()):
+        yield _label(label, f"{file}, row {row}")
+
+
 def _columns(file: Path, schema: pa.Schema) -> tuple[str, str]:
     image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
     label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
@@ -135,6 +146,10 @@ def _encoded(cell: dict[str, bytes | None] | None, label: int | None, place: str
     data = cell["bytes"] if cell else None
     if data is None:
         raise DataError(f"{place} holds no image bytes; images have to be embedded in the Parquet file")
+    return EncodedImage(data, _label(label, place), place)
+
+
+def _label(label: int | None, place: str) -> int:
     if label is None or label < 0:
-        raise DataError(f"{place} has no label; training images need a class number from 0")
-    return EncodedImage(data, label, place)
+        raise DataError(f"{place} has no label; images need a class number from 0")
+    return label

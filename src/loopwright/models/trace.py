@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -31,17 +32,21 @@ def trace(
     """
     name = name or type(module).__name__
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    program = _export(module, inputs, name)
+    program = exported(module, inputs, name)
     calls = Calls(program, module)
     layers = _layers(calls)
     weights = {layer.name: calls.weight_name(calls.node(layer.node)) for layer in layers if layer.transformable}
     return Network(name, module, tuple(inputs[0].shape), program, layers, weights)
 
 
-def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str) -> ExportedProgram:
+def exported(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str, dynamic_shapes: Any = None
+) -> ExportedProgram:
+    """The program of ``module`` in evaluation mode, which stays as it is; ``dynamic_shapes`` as `torch.export.export`
+    takes them. Raises TraceError as `trace` does."""
     try:
         with _evaluating(module), _quiet(), torch.random.fork_rng(devices=[]):
-            return torch.export.export(module, inputs)
+            return torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
     except usercode.FAILURES as error:
         operation = usercode.where(error) or "an operation of PyTorch itself"
         raise TraceError(f"cannot trace {name} at {operation}: {usercode.first_line(error)}") from error

@@ -43,6 +43,16 @@ def ratio(before: float, after: float) -> str:
     return f"{before / after:.2f}×" if after else "-"
 
 
+def megabytes(size: int) -> str:
+    """A number of bytes."""
+    return f"{size / 10**6:.1f} MB"
+
+
+def threads(number: int) -> str:
+    """``2 threads``."""
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
 def shape(extents: tuple[int, ...]) -> str:
     """``1×3×32×32``."""
     return "×".join(str(extent) for extent in extents)

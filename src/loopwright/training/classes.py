@@ -22,7 +22,7 @@ def class_count(module: nn.Module, input_shape: Sequence[int]) -> int:
             child.training = training
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if len(shape) != 2 or isinstance(shape, str):
-        raise ArgumentError(f"the network returns {shape}; training needs class scores of shape (N, classes)")
+        raise ArgumentError(f"the network returns {shape}; an accuracy needs class scores of shape (N, classes)")
     return int(shape[1])
 
 

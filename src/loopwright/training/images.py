@@ -86,7 +86,7 @@ def load(
     order = np.random.default_rng(SPLIT_SEED).permutation(len(table))[:most]
     if len(order) < LEAST_IMAGES:
         raise DataError(f"{len(order)} training images in {folder} are too few; give at least {LEAST_IMAGES}")
-    pixels, labels = _decoded(table.read(order.tolist()), input_shape, resize)
+    pixels, labels = decoded_rows(table.read(order.tolist()), input_shape, resize)
     held = round(len(order) * HELD_OUT)
     chosen = normalisation or Normalisation.of_pixels(pixels[held:])
     train, held_out = (
@@ -108,7 +108,7 @@ def load_whole(
         raise DataError(f"{len(tables[0])} training images in {folder} are too few; give at least {LEAST_IMAGES}")
     if not len(tables[1]):
         raise DataError(f"the test files in {folder} hold no images")
-    decoded = [_decoded(table.read(range(len(table))), input_shape, resize) for table in tables]
+    decoded = [decoded_rows(table.read(range(len(table))), input_shape, resize) for table in tables]
     chosen = Normalisation.of_pixels(decoded[0][0])
     train, test = (
         Images(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device), chosen)
@@ -177,7 +177,10 @@ def _near(size: int, centres: Tensor, width: int) -> Tensor:
     return (offset >= 0) & (offset < width)
 
 
-def _decoded(rows: Sequence[EncodedImage], input_shape: Sequence[int], resize: bool) -> tuple[np.ndarray, np.ndarray]:
+def decoded_rows(
+    rows: Sequence[EncodedImage], input_shape: Sequence[int], resize: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, H, W, channels) uint8 and labels; `DataError` as of `load`."""
     if not resize:
         for row in rows:
             _require_size(row, input_shape)

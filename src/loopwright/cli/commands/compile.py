@@ -10,34 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loopwright.cli.options import InputShape, Json, Seed, StoreAddress, input_shape
+from loopwright.cli.options import (
+    CompileTarget,
+    InputShape,
+    Json,
+    ModelOrFolder,
+    Seed,
+    StoreAddress,
+    Threads,
+    Tune,
+    WeightsToUse,
+    input_shape,
+)
 
 if TYPE_CHECKING:
     from loopwright.compiling import WrittenNetwork
 
-MEGABYTE = 10**6
-
 
 def command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL_OR_FOLDER",
-            help="A known name such as resnet34, path/to/file.py:factory, package.module:factory, or a folder that "
-            "optimize wrote.",
-            show_default=False,
-        ),
-    ],
+    model: ModelOrFolder,
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="FILE", help="The file to write, such as net.so.", show_default=False),
     ],
-    target: Annotated[str, typer.Option(help="The hardware to compile for.")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")
-    ] = None,
-    tune: Annotated[bool, typer.Option("--tune/--no-tune", help="Refine the schedules by timing.")] = True,
+    target: CompileTarget = "cpu",
+    threads: Threads = None,
+    tune: Tune = True,
     store: StoreAddress = None,
+    weights: WeightsToUse = None,
     seed: Seed = 0,
     shape: InputShape = None,
     json: Json = False,
@@ -56,7 +56,9 @@ def command(
     with progress_on(output_console(stderr=True)) as progress:
         progress.stage("Compile")
         tuning = Tuning(tune, store, progress.advance)
-        written = write_network(model, out, wanted_shape, target, threads=threads, tuning=tuning, seed=seed)
+        written = write_network(
+            model, out, wanted_shape, target, threads=threads, tuning=tuning, weights=weights, seed=seed
+        )
     if json:
         typer.echo(dumps(_facts(written), indent=1))
         return
@@ -80,7 +82,10 @@ def _facts(written: WrittenNetwork) -> dict[str, Any]:
 
 
 def _lines(written: WrittenNetwork) -> Iterator[str]:
-    yield f"wrote       {written.path}: {_megabytes(written.file_bytes)}, weights {_megabytes(written.weight_bytes)}"
+    from loopwright.report import formats
+
+    size, weights = formats.megabytes(written.file_bytes), formats.megabytes(written.weight_bytes)
+    yield f"wrote       {written.path}: {size}, weights {weights}"
     yield f"kernels     {written.kernels} different ones for {written.target.name}, {written.target.threads} threads"
     for note, times in Counter(written.notes).items():
         yield f"note        {note}{f' ({times} times)' if times > 1 else ''}"
@@ -88,11 +93,5 @@ def _lines(written: WrittenNetwork) -> Iterator[str]:
         yield "unchecked   this machine can't run it: neither held against PyTorch nor timed"
         return
     yield f"difference  {written.difference:.1e} of the largest output, from PyTorch on a random input"
-    from loopwright.report import formats
-
     rounds = len(written.timing.samples_ms)
     yield f"latency     {formats.milliseconds(written.timing.median_ms)} ms, median of {rounds} samples"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / MEGABYTE:.1f} MB"
