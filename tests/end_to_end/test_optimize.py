@@ -85,7 +85,16 @@ def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: P
 
 
 def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str, tmp_path: Path) -> None:
-    few = ["--configurations", "6", "--operators", "6", "--input", "1,3,16,16", "--store", str(tmp_path / "store.sqlite")]
+    few = [
+        "--configurations",
+        "6",
+        "--operators",
+        "6",
+        "--input",
+        "1,3,16,16",
+        "--store",
+        str(tmp_path / "store.sqlite"),
+    ]
     assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few]) == 0
     summary = from_json((tmp_path / "run" / "summary.json").read_text())
     judged = [own.scores for own in summary.candidates if "predicted_drop" in own.scores]
@@ -106,7 +115,16 @@ def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str
 def test_what_the_calibrated_check_cannot_use_is_one_line(
     factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    few = ["--configurations", "2", "--operators", "4", "--input", "1,3,16,16", "--store", str(tmp_path / "store.sqlite")]
+    few = [
+        "--configurations",
+        "2",
+        "--operators",
+        "4",
+        "--input",
+        "1,3,16,16",
+        "--store",
+        str(tmp_path / "store.sqlite"),
+    ]
     assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few, *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
