@@ -72,7 +72,8 @@ def test_the_result_has_the_trained_weights_that_it_still_reads(folder: Path) ->
         loopwright.load(folder / "plain", small()).get_parameter("classes.weight"),
         module.get_parameter("classes.weight"),
     )
-    operators = {path: own for path, own in module.named_modules() if isinstance(own, OperatorModule)}
+    layers = {path: own for path, own in trained.named_modules() if isinstance(own, nn.Conv2d)}
+    operators = {path: own for path in layers if isinstance(own := module.get_submodule(path), OperatorModule)}
     assert operators
     for path, operator in operators.items():
         values = trained.get_parameter(f"{path}.weight").detach().reshape(-1)
