@@ -359,7 +359,7 @@ def test_what_a_folder_says_itself_is_refused(optimized: Path, data: Path, tmp_p
 
 def test_networks_without_class_scores_are_refused(tmp_path: Path, data: Path) -> None:
     scoreless = f"{write_network(tmp_path)}:scoreless"
-    with pytest.raises(ArgumentError, match=r"the network returns \(1, 8, 6, 6\); training needs class scores"):
+    with pytest.raises(ArgumentError, match=r"the network returns \(1, 8, 6, 6\); an accuracy needs class scores"):
         loopwright.train(scoreless, SHAPE, data=data, epochs=1)
 
 
