@@ -21,7 +21,8 @@ from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, save
 from loopwright.training.accuracy import accuracy
-from loopwright.training.evaluation import EvaluationImages, Form, Predictions, require_classes
+from loopwright.training.classes import require_all
+from loopwright.training.evaluation import EvaluationImages, Form, Predictions
 from loopwright.training.images import load_whole
 from tests.training import small
 
@@ -169,9 +170,9 @@ def test_other_classes_than_the_network_has(place, tmp_path, capsys, labels, mes
 
 
 def test_every_class_is_enough():
-    require_classes(np.array([1, 0, 2, 2]), 3)
+    require_all(3, np.array([1, 0, 2, 2]), "test")
     with pytest.raises(DataError, match="no test image has label 0"):
-        require_classes(np.array([1, 2]), 3)
+        require_all(3, np.array([1, 2]), "test")
 
 
 def test_images_of_another_size(place, tmp_path, capsys):

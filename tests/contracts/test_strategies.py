@@ -49,11 +49,7 @@ def test_one_configuration_is_enough_to_end(name):
 @every
 def test_after_its_seconds_nothing_is_asked(name):
     rule = Rule(pool())
-    late = Evaluation(
-        rule.pool, rule, evaluation(rule).size, Budget(seconds=1.0), 16, evaluation(rule)._funnel,
-        evaluation(rule)._progress, monotonic() - 2.0,
-    )  # fmt: skip
-    named(name).search(late, random.Random(0), spread=True)
+    assert searched(name, rule, Budget(seconds=1.0), started=monotonic() - 2.0).judged == ()
     assert rule.asked == []
 
 

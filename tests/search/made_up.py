@@ -73,10 +73,13 @@ class Rule:
 
 
 def evaluation(
-    rule: Rule, budget: Budget | None = None, parameters: float = 1.0, enough: int = 16, progress: object = None
+    rule: Rule,
+    budget: Budget | None = None,
+    parameters: float = 1.0,
+    enough: int = 16,
+    started: float | None = None,
 ) -> Evaluation:
     space = rule.pool.space
     original = sum(space.original(layer).form.parameters for layer in space.layers)
-    shown = progress or SilentProgress()
-    size = Size(original, int(parameters * original))
-    return Evaluation(rule.pool, rule, size, budget or Budget(200), enough, Funnel(shown), shown)  # type: ignore[arg-type]
+    size, progress = Size(original, int(parameters * original)), SilentProgress()
+    return Evaluation(rule.pool, rule, size, budget or Budget(200), enough, Funnel(progress), progress, started)

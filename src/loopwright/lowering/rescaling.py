@@ -103,12 +103,14 @@ def _scales(original: nn.Module, layers: Iterable[str], images: Tensor) -> dict[
         return hook
 
     buffers = {name: buffer.clone() for name, buffer in original.named_buffers()}
-    with _batch_statistics(original), ExitStack() as hooks:
-        for path in layers:
-            hooks.enter_context(_hooked(original.get_submodule(path), take(path)))
-        original(images)
-    for name, buffer in original.named_buffers():
-        buffer.copy_(buffers[name])
+    try:
+        with _batch_statistics(original), ExitStack() as hooks:
+            for path in layers:
+                hooks.enter_context(_hooked(original.get_submodule(path), take(path)))
+            original(images)
+    finally:
+        for name, buffer in original.named_buffers():
+            buffer.copy_(buffers[name])
     return scales
 
 

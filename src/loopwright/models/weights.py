@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from loopwright.errors import ArgumentError
+from loopwright.models.usercode import first_line
 
 State = Mapping[str, Tensor]
 
@@ -32,7 +33,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise ArgumentError(f"{path} is damaged, or no file of weights: {_first_line(error)}") from error
+        raise ArgumentError(f"{path} is damaged, or no file of weights: {first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise ArgumentError(f"{path} holds more than tensors; save the network's state_dict()") from error
     state = _held(found)
@@ -84,7 +85,3 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

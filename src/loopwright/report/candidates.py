@@ -19,14 +19,14 @@ SHOWN = (CHOSEN, TIMED)
 def candidates(summary: RunSummary) -> Rows:
     """One row a candidate, the original first, as number 0; ``family`` is the one of most of its changed layers.
 
-    ``on_front`` marks those timed that no other dominates in latency and the first quantity of `quantities.heights`.
+    ``on_front`` marks the legal ones that no other dominates in latency and the first quantity of `quantities.heights`.
     """
     columns = _heights(summary)
     rows = [_original(summary, columns), *(_candidate(summary, candidate, columns) for candidate in summary.candidates)]
     if not columns:
         return []
     height = columns[0]
-    points = [(row["latency_ms"], row[height]) for row in rows]
+    points = [(None, None) if row["status"] == REJECTED else (row["latency_ms"], row[height]) for row in rows]
     front = set(quantities.non_dominated(points, quantities.lower_is_better(height)))
     return [{**row, "on_front": index in front} for index, row in enumerate(rows)]
 

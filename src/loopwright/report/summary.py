@@ -106,9 +106,9 @@ class CandidateFigures:
     reach, and `PREDICTED_DROP` where a predictor was asked. ``families`` counts its changed layers by the neural steps
     that changed them.
 
-    Only for candidates that were timed there are ``latency_ms``, the sum over the layers, and ``operators``, the index
-    into `RunSummary.operators` of each layer in order; ``network_latency_ms`` is the median of the whole network for
-    those that were compiled as one.
+    ``latency_ms`` is the sum over the layers, None where one of them could not be timed. Only for accepted candidates
+    there are ``operators``, the index into `RunSummary.operators` of each layer in order; ``network_latency_ms`` is the
+    median of the whole network for those that were compiled as one.
     """
 
     number: int
@@ -152,9 +152,9 @@ class RunSummary:
 
     ``environment`` holds what latencies depend on (processor, threads, versions) as text by name; ``images`` says where
     the minibatch came from; ``created`` is the UTC time in ISO 8601. Of the ``configurations`` drawn, all are in
-    ``candidates``, in order; operators were timed for the ``shortlist`` that was expected to be fastest. ``operators``
-    are the distinct ones of the layers, of the candidates that were timed and of the chosen network; ``space`` is one
-    line on the sequences drawn for them.
+    ``candidates``, in order; a strategy that asks about the fastest first ends at ``shortlist`` accepted ones.
+    ``operators`` are the distinct ones of the layers, of the accepted candidates and of the chosen network; ``space``
+    is one line on the sequences drawn for them.
     """
 
     command: str

@@ -11,7 +11,7 @@ from loopwright.legality.capacity.margin import margin
 from loopwright.legality.verdict import Verdict
 from loopwright.search.budget import Budget
 from loopwright.search.candidate import Candidate
-from loopwright.search.events import NewBest
+from loopwright.search.events import CandidateJudged, NewBest
 from loopwright.search.funnel import Funnel, kind_of_reason
 from loopwright.search.judged import Judged
 from loopwright.search.pool import Pool
@@ -20,7 +20,8 @@ from loopwright.search.space import Choice, SearchSpace
 
 Choices = Mapping[str, Choice]
 
-NOT_ASKED = "Slower than enough accepted ones"
+NOT_ASKED = "Not judged"
+"""Enough faster ones were accepted, or the time was up."""
 TOO_LARGE = "Too many parameters"
 
 
@@ -137,11 +138,12 @@ class Evaluation:
         self._choices.append(choices)
         verdict = self._legality.structure(choices)
         if not self._funnel.judged("legal by structure", verdict):
-            self._stopped(number, "valid", kind_of_reason(verdict), verdict)
+            self._stopped(number, "valid", verdict)
         elif (parameters := self.size.parameters(self.space, choices)) > self.size.most:
-            reason = f"{TOO_LARGE}: {parameters:,} of at most {self.size.most:,}"
-            self._funnel.stopped("legal by capacity", TOO_LARGE)
-            self._stopped(number, "legal by structure", TOO_LARGE, Verdict(False, "size", reason))
+            verdict = Verdict(False, "size", f"{TOO_LARGE}: {parameters:,} of at most {self.size.most:,}")
+            self._progress.happened(CandidateJudged(str(candidate), verdict.check, verdict.legal, verdict.reason))
+            self._funnel.judged("legal by capacity", verdict)
+            self._stopped(number, "legal by structure", verdict)
         else:
             self._pending.add(number)
             return number
@@ -159,7 +161,7 @@ class Evaluation:
                 self._progress.advance()
                 self._accept(number)
             else:
-                self._stopped(number, "legal by structure", kind_of_reason(verdict), verdict)
+                self._stopped(number, "legal by structure", verdict)
 
     def judge_fastest(self, numbers: Sequence[int], batch: int) -> None:
         """Asks about candidates in order of their latencies, so many at once, until enough are accepted or time is up:
@@ -173,8 +175,10 @@ class Evaluation:
         """Counts those that nobody asked about."""
         for _ in self._pending:
             self._funnel.stopped("legal by capacity", NOT_ASKED)
+            self._progress.advance()
 
-    def _stopped(self, number: int, reached: str, reason: str, verdict: Verdict) -> None:
+    def _stopped(self, number: int, reached: str, verdict: Verdict) -> None:
+        reason = kind_of_reason(verdict)
         self._judged[number] = replace(self._judged[number], reached=reached, reason=reason, scores=verdict.scores)
         self._progress.advance()
 

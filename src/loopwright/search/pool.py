@@ -12,19 +12,21 @@ from math import inf, isfinite
 
 from loopwright.search.space import Choice, SearchSpace
 
-Milliseconds = Callable[[Choice], float]
 
-
-def promising(space: SearchSpace, expected: Milliseconds, most: int) -> SearchSpace:
+def promising(
+    space: SearchSpace, expected: Callable[[Choice], float], most: int, advance: Callable[[], None] = lambda: None
+) -> SearchSpace:
     """The space with the untouched operators and at most ``most`` others, all ``expected`` to be faster than these.
     Workloads share in proportion to the time that their layers are expected to take; of one workload's operators the
-    fastest is among those taken, and the others are spread evenly over what they are expected to take."""
+    fastest is taken first, and the others are spread evenly over what they are expected to take. ``advance`` is called
+    after each workload."""
     faster: dict[str, list[Choice]] = {}
     weights: dict[str, float] = {}
     for workload, (original, *others) in space.choices.items():
         own = sorted((expected(choice), str(choice.sequence), choice) for choice in others)
         faster[workload] = [choice for takes, _, choice in own if takes < expected(original)]
         weights[workload] = expected(original) * sum(1 for text in space.layers.values() if text == workload)
+        advance()
     shares = shared_out(most, weights, {workload: len(found) for workload, found in faster.items()})
     return space.limited_to(
         {

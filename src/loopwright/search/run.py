@@ -152,15 +152,16 @@ def run_search(
     network does not compute what PyTorch computes."""
     strategy, started = named(settings.strategy), monotonic()
     rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
-    with stages.stage("Transform", len(network.workloads)) as progress:
-        space = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
-        progress.note(str(space.drawn))
     with ExitStack() as processes:
         latencies = processes.enter_context(
             OperatorLatencies(
                 network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
             )
         )
+        with stages.stage("Transform", 2 * len(network.workloads)) as progress:
+            drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
+            progress.note(str(drawn.drawn))
+            space = promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
         pool = _timed(space, latencies, settings.budget, started, stages)
         with stages.stage("Judge", settings.budget.configurations) as progress:
             judge = processes.enter_context(
@@ -203,10 +204,9 @@ def run_search(
 
 
 def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
-    """The operators that the cost model expects to be fast, timed, as many as the budget allows."""
-    promised = promising(space, latencies.estimated, budget.operators)
-    operators = {choice.key: (workload, choice) for workload, found in promised.choices.items() for choice in found}
-    untouched = {found[0].key for found in promised.choices.values()}
+    """The operators of the space, the untouched ones first, timed while the budget lasts."""
+    operators = {choice.key: (workload, choice) for workload, found in space.choices.items() for choice in found}
+    untouched = {found[0].key for found in space.choices.values()}
     known: dict[str, float] = {}
     with stages.stage("Time", len(operators)) as progress:
         for key, (workload, choice) in sorted(operators.items(), key=lambda own: own[0] not in untouched):
@@ -217,7 +217,7 @@ def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, sta
             progress.advance()
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
-        pool = Pool.of(promised, known)
+        pool = Pool.of(space, known)
         left = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
         progress.note(f"{len(known)} operators timed, {left} of them faster than the untouched ones")
     latencies.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,10 +37,17 @@ def require_known(classes: int, images: Sequence[Images]) -> None:
 def require_same(classes: int, train: Images, test: Images) -> None:
     """Raises `DataError` unless there are training images of every class, and test images of no other."""
     require_known(classes, (train, test))
-    counts = torch.bincount(train.labels.cpu(), minlength=classes)
-    missing = (counts == 0).nonzero().flatten().tolist()
-    if not missing:
+    require_all(classes, train.labels.cpu().numpy(), "training")
+
+
+def require_all(classes: int, labels: np.ndarray, kind: str) -> None:
+    """Raises `DataError` unless the ``labels`` of images of this ``kind`` are those of all classes, and no others."""
+    counts = np.bincount(labels, minlength=classes)
+    missing = np.flatnonzero(counts == 0)
+    if len(counts) > classes:
+        raise DataError(f"the {kind} images have label {len(counts) - 1}, the network only {classes} classes")
+    if not len(missing):
         return
     if missing[0] == classes - len(missing):
-        raise DataError(f"the training images have {missing[0]} classes, the network {classes}; both have to agree")
-    raise DataError(f"no training image has label {missing[0]}; the network has classes 0 to {classes - 1}")
+        raise DataError(f"the {kind} images have {missing[0]} classes, the network {classes}; both have to agree")
+    raise DataError(f"no {kind} image has label {missing[0]}; the network has classes 0 to {classes - 1}")

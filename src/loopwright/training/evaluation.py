@@ -15,6 +15,7 @@ from torch import Tensor
 from loopwright.errors import DataError
 from loopwright.models.images import Normalisation
 from loopwright.models.parquet import ImageTable, evaluation_files, training_files
+from loopwright.training.classes import require_all
 from loopwright.training.images import Images, decoded_rows, normalised
 
 SEED = 0
@@ -56,7 +57,7 @@ class EvaluationImages:
         labels = np.array(table.labels())
         if not len(labels):
             raise DataError(f"the test files in {folder} hold no images")
-        require_classes(labels, classes)
+        require_all(classes, labels, "test")
         rows = np.sort(np.random.default_rng(SEED).permutation(len(labels))[:most])
         chosen = normalisation or measured_normalisation(folder, input_shape, resize)
         return cls(table, rows, labels[rows], tuple(input_shape), chosen, resize)
@@ -76,19 +77,6 @@ class EvaluationImages:
             )
             images = Images(torch.from_numpy(pixels), torch.from_numpy(labels), self.normalisation)
             yield normalised(images, torch.float32).contiguous()
-
-
-def require_classes(labels: np.ndarray, classes: int) -> None:
-    """Raises `DataError` unless the labels are those of ``classes`` classes, each of which is there."""
-    counts = np.bincount(labels, minlength=classes)
-    missing = np.flatnonzero(counts == 0)
-    if len(counts) > classes:
-        raise DataError(f"the test images have label {len(counts) - 1}, the network only {classes} classes")
-    if not len(missing):
-        return
-    if missing[0] == classes - len(missing):
-        raise DataError(f"the test images have {missing[0]} classes, the network {classes}; both have to agree")
-    raise DataError(f"no test image has label {missing[0]}; the network has classes 0 to {classes - 1}")
 
 
 def measured_normalisation(folder: Path, input_shape: Sequence[int], resize: bool) -> Normalisation:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,8 @@ from loopwright.cli.options import (
     Weights,
     input_shape,
 )
-from loopwright.errors import ArgumentError, StoppedError
+from loopwright.cli.watching import watched
+from loopwright.errors import ArgumentError
 from loopwright.report.folder import require_free
 from loopwright.search.budget import OPERATORS
 from loopwright.search.run_folder import RunState, how_to_resume
@@ -171,20 +171,11 @@ def _resume(
     _show(found.summary, folder, json)
 
 
-@contextmanager
-def _watched(folder: Path, style: ProgressStyle, log: Path | None) -> Iterator[Progress]:
-    """The display of a run; an interrupt says how to go on, if there is something to go on with."""
-    from loopwright.cli.console import output_console
-    from loopwright.cli.progress import progress_on
-    from loopwright.search.logs import logging_to
+def _watched(folder: Path, style: ProgressStyle, log: Path | None) -> AbstractContextManager[Progress]:
+    def how_to_go_on() -> str | None:
+        return None if RunState.read(folder) is None else how_to_resume(folder)
 
-    try:
-        with logging_to(log), progress_on(output_console(stderr=True), style) as progress:
-            yield progress
-    except KeyboardInterrupt:
-        if RunState.read(folder) is None:
-            raise
-        raise StoppedError(f"interrupted; go on with {how_to_resume(folder)}") from None
+    return watched(how_to_go_on, style, log)
 
 
 def _show(summary: RunSummary, out: Path, json: bool) -> None:

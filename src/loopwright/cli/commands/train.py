@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -22,7 +21,8 @@ from loopwright.cli.options import (
     Weights,
     input_shape,
 )
-from loopwright.errors import ArgumentError, StoppedError
+from loopwright.cli.watching import watched
+from loopwright.errors import ArgumentError
 from loopwright.search.run_folder import how_to_resume_training, is_in_training
 
 if TYPE_CHECKING:
@@ -127,20 +127,11 @@ def _missing(given: dict[str, object]) -> str:
     return next(name for name, value in given.items() if value is None)
 
 
-@contextmanager
-def _watched(folder: Path, style: ProgressStyle, log: Path | None) -> Iterator[Progress]:
-    """The display of a training; an interrupt says how to go on, if there is something to go on with."""
-    from loopwright.cli.console import output_console
-    from loopwright.cli.progress import progress_on
-    from loopwright.search.logs import logging_to
+def _watched(folder: Path, style: ProgressStyle, log: Path | None) -> AbstractContextManager[Progress]:
+    def how_to_go_on() -> str | None:
+        return how_to_resume_training(folder) if is_in_training(folder) else None
 
-    try:
-        with logging_to(log), progress_on(output_console(stderr=True), style) as progress:
-            yield progress
-    except KeyboardInterrupt:
-        if not is_in_training(folder):
-            raise
-        raise StoppedError(f"interrupted; go on with {how_to_resume_training(folder)}") from None
+    return watched(how_to_go_on, style, log)
 
 
 def _show(found: Trained, json: bool) -> None:

@@ -12,18 +12,19 @@ from loopwright.legality.verdict import Verdict
 
 MOST = 4.0
 """Margins lie between this and its negative."""
+LEAST = 1e-6
 LEAST_PROBABILITY = 1e-9
 
 
 def margin(verdict: Verdict) -> float:
     """Positive for the legal, negative for the illegal, from -`MOST` to `MOST`. For the calibrated check the normal
-    quantile of the probability that it gives less that of the confidence it asks for; for Fisher Potential the
+    quantile of the probability that it gives less that of `CONFIDENCE`; for Fisher Potential the
     logarithm of the candidate's over the original's; for any other check, 1 or -1."""
     found = _distance(verdict)
     if not isfinite(found):
         found = -MOST
     found = max(-MOST, min(MOST, found))
-    return max(found, 0.0) if verdict.legal else min(found, -1e-6)
+    return max(found, LEAST) if verdict.legal else min(found, -LEAST)
 
 
 def _distance(verdict: Verdict) -> float:
