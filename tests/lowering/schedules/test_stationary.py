@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_dense_reductions_are_loops() -> None:
 
 
 def test_every_input_of_a_tile_is_loaded_once() -> None:
-    kernel = build_kernel(DEPTHWISE, 1, BIASED, cpu(), CpuSchedule(16, 1, 2, 4, unroll_rows=True))
+    kernel = build_kernel(DEPTHWISE, 1, BIASED, targets.named("cpu-avx512"), CpuSchedule(16, 1, 2, 4, unroll_rows=True))
     rows, left, middle, right = 4, 5, 6, 5
     assert str(kernel.primfunc).count(" = x[") == rows * (left + middle + right)
 
@@ -89,7 +90,8 @@ def test_one_thread_starts_no_other() -> None:
 
 
 def test_small_operators_are_tried_on_one_thread_and_on_all() -> None:
-    first = variants(conv(256, 256, 8, groups=256), cpu(threads=2))[:2]
+    target = replace(targets.named("cpu-avx512"), threads=2)
+    first = variants(conv(256, 256, 8, groups=256), target)[:2]
     assert {schedule.one_thread for schedule in first} == {False, True}
 
 

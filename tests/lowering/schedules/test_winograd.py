@@ -8,12 +8,17 @@ from math import prod
 import numpy as np
 import pytest
 
-from loopwright.ir.contraction import OperatorForm
-from loopwright.lowering.kernel import CpuSchedule, Epilogue
+from loopwright import targets
+from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.lowering.kernel import CpuSchedule, Epilogue, build_kernel
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.digits import largest_divisor
 from loopwright.lowering.schedules.winograd import FILTERINGS, cut_windows, windows
+from loopwright.measurement.agreement import Agreement
+from loopwright.measurement.build import compile_function
+from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
+from loopwright.targets.processors import runs_here
 from tests.lowering.forms import channel_bottleneck, conv, parts, strips
 from tests.lowering.test_kernel import reduction_in_two, run
 from tests.lowering.ways import TOLERANCE, relative_error
@@ -97,3 +102,16 @@ def test_windows_names_rows_and_columns() -> None:
     found = windows(contraction)
     assert found is not None
     assert [contraction.dims[k].extent for k in (found.rows, found.columns, *found.kernel)] == [5, 9, 3, 3]
+
+
+@pytest.mark.parametrize(("lanes", "channels"), [(4, 12), (4, 20), (8, 24), (8, 40)])
+@pytest.mark.parametrize("size", [2, 4])
+def test_vectors_that_straddle_blocks_of_the_output_are_stored_lane_by_lane(lanes, channels, size):
+    target = targets.named("cpu-avx2" if lanes == 4 else "cpu-avx512")
+    nest = parse(f"conv2d(co={channels}, ci=32, oh=8, ow=8, kh=3, kw=3)").nest()
+    form, epilogue = operator_form(nest), Epilogue(shift=True)
+    assert channel_block(channels, target.vector_lanes) % lanes
+    kernel = build_kernel(form, 1, epilogue, target, CpuSchedule(lanes, 2, 1, 4, winograd=size))
+    if runs_here(target):
+        compiled = compile_function(kernel.primfunc, target)
+        assert Agreement.of(form, 1, epilogue, target).error(kernel, compiled) < 1e-4

@@ -28,7 +28,7 @@ from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.placement import Placement
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.tile import Store
-from loopwright.lowering.schedules.vectors import Lanes
+from loopwright.lowering.schedules.vectors import Lanes, whole_vector
 from loopwright.lowering.schedules.winograd import WinogradContraction
 from loopwright.lowering.tir import Expression, loop, parallel, prefetch, ramp, sequence, splat, unrolled, zero
 
@@ -236,9 +236,16 @@ class WinogradKernel:
             if tile.extent * tile.step > self.cut.extent(tile)
         ]
         scope = scope.fix({point.name: at for point, at in zip(points, (row, column), strict=True)})
-        places = [lanes.place(scope, self.out_block, 0) for lanes in self._copies()]
-        stores = sequence([self.store(value, place, self._lanes) for place in places])
+        stores = sequence([store for lanes in self._copies() for store in self._stores(scope, lanes, value)])
         return tirx.IfThenElse(tirx.all(*guards), stores, None) if guards else stores
+
+    def _stores(self, scope: Scope, lanes: Lanes, value: Expression) -> Iterator[tirx.Stmt]:
+        """One store, or where the lanes do not lie together in a block one for each."""
+        if whole_vector(self.out_block, lanes, scope):
+            yield self.store(value, lanes.place(scope, self.out_block, 0), self._lanes)
+            return
+        for lane in range(self._lanes):
+            yield self.store(tirx.Shuffle([value], [lane]), lanes.place(scope, self.out_block, lane), 1)
 
     def _copies(self) -> Iterator[Lanes]:
         """All places of a vector."""
