@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from itertools import product
 
 import numpy as np
 import pytest
 
+from loopwright.processes import compiled_code_silent
 from loopwright.search.pool import Pool, promising, shared_out, spread
 from loopwright.search.space import Choice
 from loopwright.search.strategies._conflict import conflict
@@ -139,3 +141,11 @@ def test_a_layer_adds_nothing_where_it_stays_as_it_is() -> None:
     assert list(LAYERS.values()) == [["a", "b"], ["c"]]
     assert not features.part("a", own.space.original("a")).any()
     assert np.flatnonzero(features.of({})).tolist() == [0]
+
+
+def test_what_compiled_code_prints_does_not_reach_the_output(capfd: pytest.CaptureFixture[str]) -> None:
+    os.write(1, b"before ")
+    with compiled_code_silent():
+        os.write(1, b"within ")
+    os.write(1, b"after")
+    assert capfd.readouterr().out == "before after"

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from loopwright.processes import compiled_code_silent
 from loopwright.search.pool import Pool
 from loopwright.search.space import Choice
 
@@ -77,13 +78,14 @@ class Programme:
             rows = np.repeat(range(len(self._cuts)), list(map(len, self._cuts)))
             cuts = csr_array((np.ones(len(rows)), (rows, np.concatenate(self._cuts))), (len(self._cuts), count))
             constraints.append(LinearConstraint(cuts, -inf, [len(cut) - 1 for cut in self._cuts]))
-        solved = milp(
-            objective,
-            integrality=np.ones(count),
-            bounds=Bounds(0, 1),
-            constraints=constraints,
-            options={"mip_rel_gap": GAP, "node_limit": NODES},
-        )
+        with compiled_code_silent():  # HiGHS reports some of its repairs there
+            solved = milp(
+                objective,
+                integrality=np.ones(count),
+                bounds=Bounds(0, 1),
+                constraints=constraints,
+                options={"mip_rel_gap": GAP, "node_limit": NODES},
+            )
         return None if solved.x is None else self._solution(solved.x)
 
     def _one_each(self) -> csr_array:
