@@ -49,11 +49,19 @@ class Reference(Fast):
 
 class Ours(Fast):
     name = OURS
+    stock = False
 
 
 class Wrong(Fast):
     name = "wrong"
     factor = 2.01
+
+
+class Chosen(Wrong):
+    """Another network than the others', and with a name as folders have."""
+
+    name = "runs/fast"
+    stock, same = False, False
 
 
 class Rounding(Fast):

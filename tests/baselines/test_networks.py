@@ -54,6 +54,13 @@ def test_another_precision_may_differ(tmp_path: Path) -> None:
     assert rounding.difference == pytest.approx(5e-3, rel=1e-3)
 
 
+def test_another_network_is_timed_and_not_compared(tmp_path: Path) -> None:
+    *_, chosen = benchmark(tmp_path, fakes.Reference(), fakes.Ours(), fakes.Chosen()).results
+    assert chosen.median_ms is not None
+    assert chosen.difference is None
+    assert not chosen.stock
+
+
 def test_nothing_is_compared_without_the_reference(tmp_path: Path) -> None:
     class_of = type("Reference", (fakes.Missing,), {"name": "eager"})
     with pytest.raises(LoopwrightError, match="PyTorch \\(eager\\) can't run the network: not installed"):

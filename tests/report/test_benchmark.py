@@ -18,7 +18,7 @@ FOUND = NetworkBenchmark(
         ParticipantResult("onnxruntime", "1.32.0", "float32", (11.5, 11.4, 11.6), 0.2, 2e-7),
         ParticipantResult("openvino", "2026.4.1", "bfloat16", (8.0,), 0.5, 3e-3),
         ParticipantResult("metaschedule", "", reason="ended by SIGSEGV"),
-        ParticipantResult("loopwright", "0.1.0", "float32", (10.0, 9.0, 12.0), 42.0, 3e-7),
+        ParticipantResult("loopwright", "0.1.0", "float32", (10.0, 9.0, 12.0), 42.0, 3e-7, stock=False),
     ),
 )
 
@@ -40,10 +40,18 @@ def test_the_sentence_is_about_the_best_float32_peer():
 
 
 def test_the_sentence_says_why_there_is_no_timing():
-    failed = ParticipantResult("loopwright", "0.1.0", reason="ValueError: no")
+    failed = ParticipantResult("loopwright", "0.1.0", reason="ValueError: no", stock=False)
     found = NetworkBenchmark("resnet34", (1, 3, 32, 32), 2, {}, (*FOUND.results[:-1], failed))
     assert report.summary(found).endswith("loopwright has no timing: ValueError: no")
     assert "slower" not in printed(report.table(found))
+
+
+def test_an_optimized_network_is_held_against_ours_and_the_best_float32_peer():
+    chosen = ParticipantResult("runs/fast", "0.1.0", "float32", (4.0,), 1.0, stock=False)
+    found = NetworkBenchmark("resnet34", (1, 3, 32, 32), 2, {}, (*FOUND.results, chosen))
+    assert report.compared(FOUND) == []
+    assert report.compared(found) == ["runs/fast: 4.00 ms, 2.50× as fast as loopwright, 2.88× as fast as onnxruntime"]
+    assert report.summary(found) == report.summary(FOUND), "it is no peer"
 
 
 def test_the_csv_has_every_sample_with_the_environment(tmp_path: Path):

@@ -7,7 +7,8 @@ import pytest
 
 from loopwright.errors import ArgumentError
 from loopwright.legality.proxies import registered
-from loopwright.reproduction.scoring import ScoreFile, Setup, devices, score_all, score_model
+from loopwright.reproduction.places import devices
+from loopwright.reproduction.scoring import ScoreFile, Setup, score_all, score_model
 
 SETUP = Setup(None, 4, 0)
 CELLS = [

@@ -72,6 +72,7 @@ class _Contender:
             self.prepared.setup_s if self.prepared else None,
             self.difference,
             self.reason,
+            self.participant.stock,
         )
 
 
@@ -113,7 +114,7 @@ def _check(contender: _Contender, reference: _Contender) -> None:
     """Compares the outputs; a float32 participant that computes something else is not timed."""
     if reference.prepared is None:
         raise LoopwrightError(f"PyTorch ({REFERENCE}) can't run the network: {reference.reason}")
-    if contender.prepared is None:
+    if contender.prepared is None or not contender.participant.same:
         return
     contender.difference = difference(contender.prepared.outputs, reference.prepared.outputs)
     if contender.prepared.precision == FLOAT32 and not contender.difference <= TOLERANCE:

@@ -34,12 +34,15 @@ class Participant(ABC):
     """A runtime. It lives in a process of its own, so it may set whatever the runtime has for the whole process.
 
     ``name`` is what ``--peers`` takes, ``packages`` are the distributions that have to be installed, the runtime's own
-    first.
+    first. One that is not ``stock`` is Loopwright; one that is not ``same`` runs another network than the task's, of
+    which the outputs can't be compared.
     """
 
-    name: ClassVar[str]
+    name: str
     packages: ClassVar[tuple[str, ...]]
     needs_trials: ClassVar[bool] = False
+    stock: ClassVar[bool] = True
+    same: ClassVar[bool] = True
 
     def missing(self) -> list[str]:
         """Those of `packages` that are not installed."""

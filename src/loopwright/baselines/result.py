@@ -14,7 +14,8 @@ class ParticipantResult:
     """One participant: all its samples in milliseconds a run, or in ``reason`` why there are none.
 
     ``setup_s`` is from the network to its first output, ``difference`` the largest from PyTorch's outputs, relative to
-    the largest of them; both are None for a participant that never ran.
+    the largest of them; both are None for a participant that never ran, the difference for one that runs another
+    network too. ``stock`` is False for Loopwright.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ParticipantResult:
     setup_s: float | None = None
     difference: float | None = None
     reason: str = ""
+    stock: bool = True
 
     @property
     def median_ms(self) -> float | None:
@@ -61,5 +63,5 @@ class NetworkBenchmark:
     @property
     def best_float32_peer(self) -> ParticipantResult | None:
         """The fastest of the others that computes in float32."""
-        peers = (result for result in self.ranked if result.name != OURS and result.precision == FLOAT32)
+        peers = (result for result in self.ranked if result.stock and result.precision == FLOAT32)
         return next((result for result in peers if result.median_ms is not None), None)

@@ -39,7 +39,7 @@ class Worker:
     def __init__(self, participant: Participant, task: Task, protocol: Protocol, limits: Limits):
         context = multiprocessing.get_context("spawn")
         self._connection, far_end = context.Pipe()
-        self._log = task.folder / f"{participant.name}.log"
+        self._log = task.folder / f"{participant.name.replace(os.sep, '_')}.log"
         self._limits, self._trials = limits, task.trials if participant.needs_trials else 0
         arguments = (far_end, participant, task, protocol, self._log)
         self._process: BaseProcess = context.Process(target=serve, args=arguments, name=participant.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
+from loopwright.baselines.participant import OURS
 from loopwright.baselines.result import NetworkBenchmark, ParticipantResult
 from loopwright.report import formats
 from loopwright.report.numbers import Cell, Rows
@@ -47,6 +48,19 @@ def summary(benchmark: NetworkBenchmark) -> str:
         return f"{name}: loopwright {formats.milliseconds(ours)} ms, no float32 peer"
     peer = f"{best.name} {formats.milliseconds(best.median_ms)} ms"
     return f"{name}: loopwright {formats.milliseconds(ours)} ms, best peer {peer}: {against(best.median_ms, ours)}"
+
+
+def compared(benchmark: NetworkBenchmark) -> list[str]:
+    """A sentence for each optimized network that was timed beside ours and the best float32 peer."""
+    best = benchmark.best_float32_peer
+    others = [(OURS, benchmark.ours.median_ms), *([(best.name, best.median_ms)] if best else [])]
+    lines = []
+    for result in benchmark.results:
+        if result.stock or result.name == OURS or result.median_ms is None:
+            continue
+        ratios = [f"{formats.ratio(ms, result.median_ms)} as fast as {name}" for name, ms in others if ms is not None]
+        lines.append(f"{result.name}: {formats.milliseconds(result.median_ms)} ms, {', '.join(ratios)}")
+    return lines
 
 
 def against(latency_ms: float, ours_ms: float) -> str:

@@ -14,7 +14,8 @@ from loopwright.report.numbers import Cell, Rows, write_csv
 from loopwright.reproduction import agreement
 from loopwright.reproduction.agreement import Estimate, Rule
 from loopwright.reproduction.nasbench201 import TrainedCell, drawn, read_table
-from loopwright.reproduction.scoring import ScoreFile, Setup, devices, score_all
+from loopwright.reproduction.places import devices
+from loopwright.reproduction.scoring import ScoreFile, Setup, score_all
 
 if TYPE_CHECKING:
     from loopwright.search.progress import Progress

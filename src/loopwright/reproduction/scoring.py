@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
-
-import torch
 
 from loopwright.errors import ArgumentError, DataError
 from loopwright.legality.proxies import registered
 from loopwright.models.images import Minibatch, load_minibatch
 from loopwright.models.resolve import resolve
+from loopwright.reproduction.places import on_places
 
 Scores = Mapping[str, float]
 MODEL = "model"
@@ -58,18 +52,6 @@ def score_model(model: str, setup: Setup, device: str) -> dict[str, float]:
     """The score of every proxy of the network that ``model`` names, initialised on the CPU and scored on ``device``."""
     module = resolve(model).build(setup.seed).to(device)
     return {name: proxy.score(module, setup.minibatch()) for name, proxy in registered().items()}
-
-
-def devices(name: str) -> list[str]:
-    """``cuda`` as every GPU that there is, any other device as itself; ArgumentError if PyTorch has no such device."""
-    if name == "cpu":
-        return [name]
-    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if name == "cuda" and gpus:
-        return gpus
-    if name not in gpus:
-        raise ArgumentError(f"there is no device {name!r} here; there are: {', '.join(['cpu', *gpus])}")
-    return [name]
 
 
 class ScoreFile:
@@ -132,31 +114,8 @@ def score_all(
 
     Raises what scoring raises.
     """
-    if workers == 1 and len(places) == 1:
-        for model in models:
-            yield model, score_model(model, setup, places[0])
-        return
-    with _pools(places, workers) as pools:
-        waiting: dict[Future[dict[str, float]], str] = {}
-        for number, model in enumerate(models):
-            place = places[number % len(places)]
-            waiting[pools[place].submit(score_model, model, setup, place)] = model
-        for done in as_completed(waiting):
-            yield waiting.pop(done), done.result()
+    yield from on_places(partial(_scored, setup), models, list(places) * workers)
 
 
-@contextmanager
-def _pools(places: Sequence[str], workers: int) -> Iterator[dict[str, ProcessPoolExecutor]]:
-    threads = max(1, (os.cpu_count() or 1) // (workers * len(places)))
-    pools = {place: ProcessPoolExecutor(workers, get_context("spawn"), _begin, (threads,)) for place in places}
-    try:
-        yield pools
-    finally:
-        for pool in pools.values():
-            pool.shutdown(cancel_futures=True)
-
-
-def _begin(threads: int) -> None:
-    """In a worker: it ends silently when interrupted, and leaves processors for the others."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(threads)
+def _scored(setup: Setup, model: str, device: str) -> dict[str, float]:
+    return score_model(model, setup, device)

@@ -93,7 +93,7 @@ def load(folder: Path | str, module: nn.Module | None = None) -> nn.Module:
 def load_with_network(folder: Path | str, module: nn.Module | None = None) -> tuple[Network, nn.Module]:
     """The original network as it was traced, and what `load` gives; both are what a compiler needs."""
     folder = Path(folder)
-    network, changed = _build(read_spec(folder), module)
+    network, changed = built(read_spec(folder), module)
     try:
         changed.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -131,13 +131,15 @@ def with_weights(module: nn.Module, path: Path | str) -> nn.Module:
     return trained
 
 
-def _build(spec: NetworkSpec, module: nn.Module | None) -> tuple[Network, nn.Module]:
+def built(spec: NetworkSpec, module: nn.Module | None = None, seed: int = 0) -> tuple[Network, nn.Module]:
+    """The original network as it was traced, and the changed one, with what it inherits of the original's weights:
+    those of ``module``, drawn from ``seed`` where there is none. `ArgumentError` as for `load`."""
     if module is None:
         if not spec.model:
             raise ArgumentError(
                 "this network was optimized from a module in Python; pass the original as load(..., module=)"
             )
-        module = resolve(spec.model, spec.input_shape).build()
+        module = resolve(spec.model, spec.input_shape).build(seed)
     network = trace(module, torch.zeros(spec.input_shape), spec.model or None)
     for name, layer in spec.layers.items():
         found = network.transformable_layer(name)

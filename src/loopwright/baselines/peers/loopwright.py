@@ -19,6 +19,7 @@ class Loopwright(Participant):
 
     name = OURS
     packages = ("apache-tvm",)
+    stock = False
 
     def version(self, task: Task) -> str:  # noqa: ARG002
         return loopwright.__version__

@@ -37,6 +37,12 @@ def command(
     peers: Annotated[str | None, typer.Option(metavar="NAME,NAME,...", help=PEERS_HELP)] = None,
     trials: Annotated[int, typer.Option(min=0, help="Trials of TVM's MetaSchedule, which is left out at 0.")] = 0,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all samples to this file.")] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER,FOLDER,...", help="Folders that optimize wrote, of which the networks are timed as well."
+        ),
+    ] = None,
     store: StoreAddress = None,
     target: Annotated[str, typer.Option(help="The hardware to generate our code for.")] = "cpu",
     seed: Seed = 0,
@@ -51,6 +57,7 @@ def command(
     if csv is not None and not csv.parent.is_dir():
         raise ArgumentError(f"--csv {csv}: there is no folder {csv.parent}")
 
+    from loopwright.baselines.beside import Beside
     from loopwright.baselines.participant import chosen
     from loopwright.baselines.task import Task, input_shape_of, runnable
 
@@ -58,8 +65,9 @@ def command(
     if model == OPERATORS or "(" in model:
         _operators(model, hardware, rounds, csv)
         return
-    participants = chosen(_names(peers), trials)
     expected_shape = input_shape_of(model, wanted_shape)
+    others = [Beside(folder, expected_shape) for folder in _names(beside) or ()]
+    participants = [*chosen(_names(peers), trials), *others]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
         task = Task(model, expected_shape, target, hardware.threads, Path(folder), store, trials, seed)
         found = _timed(task, participants, rounds)
@@ -67,7 +75,7 @@ def command(
 
 
 def _names(peers: str | None) -> list[str] | None:
-    """``eager,compile`` as a list."""
+    """``a,b`` as a list."""
     return None if peers is None else [name.strip() for name in peers.split(",") if name.strip()]
 
 
@@ -95,6 +103,8 @@ def _show(found: NetworkBenchmark, csv: Path | None) -> None:
     if found.ours.reason:
         raise LoopwrightError(report.summary(found))
     typer.echo(report.summary(found))
+    for line in report.compared(found):
+        typer.echo(line)
 
 
 def _operators(model: str, hardware: Target, rounds: int, csv: Path | None) -> None:

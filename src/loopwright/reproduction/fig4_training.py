@@ -1,0 +1,101 @@
+"""One training for Figure 4, in the process that the device is of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from statistics import median
+from time import monotonic
+
+from loopwright.search.deliver import SPEC, WEIGHTS, NetworkSpec, built, save
+from loopwright.search.events import EpochTrained, Event
+from loopwright.search.run_folder import is_in_training
+from loopwright.training.folder import CURVE, RESULT
+from loopwright.training.train import resume_training, train
+
+SCRATCH = "scratch"
+WORK, CURVES = "trainings", "curves"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of the network ``label``: from scratch, or from the weights of the network ``start``, trained from
+    scratch with the same ``seed``."""
+
+    label: str
+    spec: NetworkSpec
+    epochs: int
+    seed: int
+    start: str = SCRATCH
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}-{self.start}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it; ``epoch_s`` is the median over the epochs."""
+
+    accuracy: float
+    evaluated_on: str
+    train_loss: float
+    epoch_s: float
+    device: str
+    torch: str
+
+
+def run_training(out: Path, data: Path, training: Training, device: str) -> Outcome:
+    """Trains in ``OUT/trainings/NAME`` and keeps the curve as ``OUT/curves/NAME.csv``; goes on where there is a part.
+
+    Raises what `loopwright.train` raises.
+    """
+    folder, pace = out / WORK / training.name, Pace()
+    if is_in_training(folder):
+        resume_training(folder, data=data, callbacks=[pace])
+    elif not (folder / RESULT).is_file():
+        _begin(out, folder, training, data, device, pace)
+    (out / CURVES).mkdir(exist_ok=True)
+    copyfile(folder / CURVE, out / CURVES / f"{training.name}.csv")
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    found = {name: result[name] for name in ("accuracy", "evaluated_on", "train_loss", "device", "torch")}
+    return Outcome(epoch_s=pace.epoch_s, **found)
+
+
+def _begin(out: Path, folder: Path, training: Training, data: Path, device: str, pace: Pace) -> None:
+    spec, weights = training.spec, None
+    if training.start != SCRATCH:
+        weights = out / WORK / f"{training.start}-{SCRATCH}-{training.seed}" / WEIGHTS
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if spec.layers and not (folder / SPEC).is_file():
+        folder.mkdir(exist_ok=True)
+        save(folder, spec, built(spec, seed=training.seed)[1])
+    train(
+        folder if spec.layers else spec.model,
+        None if spec.layers else spec.input_shape,
+        out=None if spec.layers else folder,
+        data=data,
+        epochs=training.epochs,
+        device=device,
+        weights=weights,
+        seed=training.seed,
+        callbacks=[pace],
+    )
+
+
+class Pace:
+    """Told about every epoch, it knows how long they take; 0 before the second."""
+
+    def __init__(self) -> None:
+        self._ended: list[float] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, EpochTrained):
+            self._ended.append(monotonic())
+
+    @property
+    def epoch_s(self) -> float:
+        spans = [after - before for before, after in zip(self._ended, self._ended[1:], strict=False)]
+        return median(spans) if spans else 0.0
