@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -36,32 +38,51 @@ class Small(nn.Module):
 def small():
     return Small()
 """
-FEW = ["--configurations", "12", "--operators", "12", "--images", "8", "--input", "1,3,16,16", "--legality", "fisher"]
+FEW = ["--configurations", "12", "--operators", "8", "--images", "8", "--input", "1,3,16,16", "--legality", "fisher"]
 
 
-@pytest.fixture
-def factory(tmp_path: Path) -> str:
-    (tmp_path / "small.py").write_text(FACTORY)
-    return f"{tmp_path / 'small.py'}:small"
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the network and the store are."""
+    folder = tmp_path_factory.mktemp("optimize")
+    (folder / "small.py").write_text(FACTORY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def factory(place: Path) -> str:
+    return f"{place / 'small.py'}:small"
+
+
+@pytest.fixture(scope="module")
+def store(place: Path) -> Path:
+    return place / "store.sqlite"
+
+
+@pytest.fixture(scope="module")
+def finished(factory: str, store: Path, place: Path) -> tuple[Path, str]:
+    """The first run's folder, and what it wrote to the standard output."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert optimize(factory, place / "run", store) == 0
+    return place / "run", told.getvalue()
 
 
 def optimize(factory: str, out: Path, store: Path) -> int:
     return run(["optimize", factory, "--out", str(out), "--store", str(store), *FEW])
 
 
-def test_the_command_delivers_a_folder_that_loads(
-    factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert optimize(factory, tmp_path / "run", tmp_path / "store.sqlite") == 0
-    summary = from_json((tmp_path / "run" / "summary.json").read_text())
-    loaded = loopwright.load(tmp_path / "run").eval()
+def test_the_command_delivers_a_folder_that_loads(finished: tuple[Path, str]) -> None:
+    folder, told = finished
+    summary = from_json((folder / "summary.json").read_text())
+    loaded = loopwright.load(folder).eval()
     assert loaded(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     counts = {stage.name: stage.count for stage in summary.funnel}
     assert counts["drawn"] == counts["valid"] == 12
     assert counts["legal by capacity"] <= counts["legal by structure"] <= 12
     assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
-    assert capsys.readouterr().out.splitlines()[-1] == speedup_line(summary)
-    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert told.splitlines()[-1] == speedup_line(summary)
+    assert (folder / "report.html").stat().st_size > 10_000
     assert [candidate.number for candidate in summary.candidates] == list(range(1, 13))
     timed = [candidate for candidate in summary.candidates if candidate.operators]
     assert len(timed) == counts["legal by capacity"]
@@ -76,25 +97,17 @@ def test_the_command_delivers_a_folder_that_loads(
     assert sum(candidate.accepted for candidate in summary.candidates) == counts["legal by capacity"]
 
 
-def test_a_report_is_written_again_from_a_run_s_folder(factory: str, tmp_path: Path) -> None:
-    assert optimize(factory, tmp_path / "run", tmp_path / "store.sqlite") == 0
-    page = tmp_path / "run" / "report.html"
+def test_a_report_is_written_again_from_a_run_s_folder(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    page = folder / "report.html"
     before = page.read_bytes()
-    assert run(["report", str(tmp_path / "run")]) == 0
+    assert run(["report", str(folder)]) == 0
     assert page.read_bytes() == before
 
 
-def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str, tmp_path: Path) -> None:
-    few = [
-        "--configurations",
-        "6",
-        "--operators",
-        "6",
-        "--input",
-        "1,3,16,16",
-        "--store",
-        str(tmp_path / "store.sqlite"),
-    ]
+@pytest.mark.usefixtures("finished")
+def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str, store: Path, tmp_path: Path) -> None:
+    few = ["--configurations", "6", "--operators", "8", "--input", "1,3,16,16", "--store", str(store)]
     assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few]) == 0
     summary = from_json((tmp_path / "run" / "summary.json").read_text())
     judged = [own.scores for own in summary.candidates if "predicted_drop" in own.scores]
@@ -115,31 +128,24 @@ def test_by_default_candidates_are_held_to_their_predicted_accuracy(factory: str
 def test_what_the_calibrated_check_cannot_use_is_one_line(
     factory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    few = [
-        "--configurations",
-        "2",
-        "--operators",
-        "4",
-        "--input",
-        "1,3,16,16",
-        "--store",
-        str(tmp_path / "store.sqlite"),
-    ]
+    few = ["--input", "1,3,16,16", "--store", str(tmp_path / "store.sqlite")]
     assert run(["optimize", factory, "--out", str(tmp_path / "run"), *few, *options]) == 2
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Time" not in told, "it is refused before anything is timed"
     assert not (tmp_path / "run").exists()
 
 
-def test_a_second_run_judges_and_times_nothing(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert optimize(factory, tmp_path / "first", tmp_path / "store.sqlite") == 0
-
+def test_a_second_run_judges_and_times_nothing(
+    finished: tuple[Path, str], factory: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object) -> None:
         raise AssertionError("the store was asked to keep something that it has")
 
     monkeypatch.setattr(Store, "record_timing", never)
     monkeypatch.setattr(Store, "record_verdict", never)
-    assert optimize(factory, tmp_path / "second", tmp_path / "store.sqlite") == 0
-    first, second = (from_json((tmp_path / name / "summary.json").read_text()) for name in ("first", "second"))
+    assert optimize(factory, tmp_path / "second", store) == 0
+    first, second = (from_json((folder / "summary.json").read_text()) for folder in (finished[0], tmp_path / "second"))
     assert [stage for stage in first.funnel if stage.name != "chosen"] == [
         stage for stage in second.funnel if stage.name != "chosen"
     ], "only the choice among finalists is measured anew"

@@ -42,7 +42,7 @@ class Small(nn.Module):
     def forward(self, x):
         return self.classes(torch.relu(self.same(torch.relu(self.stem(x)))).mean((2, 3)))
 """
-FEW = ["--configurations", "16", "--operators", "12", "--images", "8", "--input", "1,3,12,12", "--legality", "fisher"]
+FEW = ["--configurations", "12", "--operators", "6", "--images", "8", "--input", "1,3,12,12", "--legality", "fisher"]
 OF_A_SESSION = ("command", "created", "store", "stages", "notes")
 
 

@@ -19,7 +19,7 @@ from loopwright.training.folder import RESULT
 from tests.training.small import write_data, write_network
 
 SHAPE = (1, 3, 8, 8)
-FIRST = ["small-scratch-0", "grouped-scratch-0", "small-scratch-1", "grouped-scratch-1", "grouped-small-0"]
+ALL = ["small-scratch-0", "small-scratch-1", "grouped-scratch-0", "grouped-scratch-1", "grouped-small-0"]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -55,7 +55,7 @@ def test_every_network_is_trained_with_every_seed_and_from_inherited_weights(tra
     found = rows(trained / "trainings.csv")
     assert [
         f"{row['network'].rpartition(':')[2]}-{row['start'].rpartition(':')[2]}-{row['seed']}" for row in found
-    ] == FIRST
+    ] == ALL
     assert [row["epochs"] for row in found] == ["2"] * 4 + ["1"]
     curves = sorted(path.name for path in (trained / "curves").iterdir())
     assert len(curves) == 5
@@ -113,3 +113,15 @@ def test_networks_that_can_t_be_told_apart_or_built_are_refused(place: Path, tmp
 def test_trainings_need_images(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["reproduce", "fig4", str(place / "grouped"), "--out", str(tmp_path / "out"), "--only", "train"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: trainings need images; give --data, or --only time"
+
+
+def test_seeds_may_differ_by_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = fig4.Request(
+        (place / "grouped",), place, seeds={fig4.entries([place / "grouped"])[0].model: 3}, inherited=2
+    )
+    first, then = fig4.trainings(request)
+    assert [own.seed for own in first] == [0, 1, 2] * 2
+    assert [own.follows(other) for own in then for other in first] == [True] + [False] * 5
+    assert run(arguments(place, "--seeds", "resnet34=many")) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == ("error: --seeds resnet34=many: 'resnet34=many' is no number; give one such as 3, or resnet34=3")

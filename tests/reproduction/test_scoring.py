@@ -7,7 +7,7 @@ import pytest
 
 from loopwright.errors import ArgumentError
 from loopwright.legality.proxies import registered
-from loopwright.reproduction.places import devices
+from loopwright.reproduction.places import devices, on_places
 from loopwright.reproduction.scoring import ScoreFile, Setup, score_all, score_model
 
 SETUP = Setup(None, 4, 0)
@@ -58,6 +58,17 @@ def test_scores_of_two_setups_do_not_meet(tmp_path: Path):
     ScoreFile(tmp_path / "scores.csv", {"seed": 0}).add("a", SCORES)
     with pytest.raises(ArgumentError, match="holds scores of another setup .* give another folder as --out"):
         ScoreFile(tmp_path / "scores.csv", {"seed": 1})
+
+
+@pytest.mark.parametrize("places", [["cpu"], ["cpu", "cpu"]])
+def test_what_follows_an_item_is_done_after_it(places: list[str]):
+    done = [item for item, _ in on_places(pow_two, [1, 4], places, lambda item: [item * 2] if item in (1, 2) else [])]
+    assert sorted(done) == [1, 2, 4, 4]
+    assert done.index(1) < done.index(2)
+
+
+def pow_two(number: int, place: str) -> tuple[int, str]:
+    return 2**number, place
 
 
 def test_unknown_devices_are_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -33,16 +33,17 @@ TRAININGS, NUMBERS, LATENCIES = "trainings.csv", "fig4.csv", "latencies"
 
 @dataclass(frozen=True)
 class Request:
-    """The chosen networks in ``folders`` and their originals: ``seeds`` trainings of ``epochs`` epochs each from
-    scratch, and one of ``inherited`` epochs of every chosen network from the weights of its original (none if 0), on
-    the images in ``data`` on ``device``; timed in ``rounds`` rounds."""
+    """The chosen networks in ``folders`` and their originals. They are trained on the images in ``data`` on ``device``:
+    ``epochs`` epochs from scratch, as often as ``seeds`` says for the model (for "" of all others; else once), and
+    every chosen one ``inherited`` epochs from its original's weights, if that is not 0. Latencies are medians of so
+    many ``rounds``."""
 
     folders: tuple[Path, ...]
     out: Path
     data: Path | None = None
     device: str = "cpu"
     epochs: int = 40
-    seeds: int = 1
+    seeds: Mapping[str, int] = field(default_factory=dict)
     inherited: int = 0
     store: str | None = None
     rounds: int = 15
@@ -111,30 +112,37 @@ def train_all(request: Request, progress: Progress) -> None:
     """
     if request.data is None:
         raise ArgumentError("trainings need images; give --data, or --only time")
-    places = devices(request.device)
-    table = Table(request.out)
-    for trainings in _trainings(request):
-        waiting = [own for own in trainings if own.name not in table.rows]
-        progress.stage("Train", len(waiting))
-        work = partial(run_training, request.out, request.data)
-        for own, outcome in on_places(work, waiting, places):
-            row = Trained(own.label, own.spec.model, own.start, own.seed, own.epochs, **asdict(outcome))
-            table.add(row)
-            reached = f"{row.accuracy:.2f} % of {row.evaluated_on}"
-            progress.note(f"{own.name}: {reached} after {own.epochs} epochs of {row.epoch_s:.2f} s")
-            progress.advance()
+    places, table = devices(request.device), Table(request.out)
+    first, then = trainings(request)
+    waiting = [own for own in (*first, *then) if own.name not in table.rows]
+    progress.stage("Train", len(waiting))
+    begun = {own: [other for other in then if other in waiting and other.follows(own)] for own in first}
+    ready = [own for own in first if own in waiting]
+    ready += [other for own in first if own not in waiting for other in begun[own]]
+    work = partial(run_training, request.out, request.data)
+    for own, outcome in on_places(work, ready, places, lambda done: begun.get(done, [])):
+        row = Trained(own.label, own.spec.model, own.start, own.seed, own.epochs, **asdict(outcome))
+        table.add(row)
+        reached = f"{row.accuracy:.2f} % of {row.evaluated_on}"
+        progress.note(f"{own.name}: {reached} after {own.epochs} epochs of {row.epoch_s:.2f} s")
+        progress.advance()
 
 
-def _trainings(request: Request) -> Iterator[list[Training]]:
-    """Those from scratch, then those that begin with what the first have trained."""
+def trainings(request: Request) -> tuple[list[Training], list[Training]]:
+    """Those from scratch, in the order of the folders, and those that begin with what these have trained."""
     found = entries(request.folders)
-    yield [Training(entry.label, entry.spec, request.epochs, seed) for seed in range(request.seeds) for entry in found]
-    if request.inherited:
-        yield [
-            Training(entry.label, entry.spec, request.inherited, ORIGINAL_SEED, original.label)
-            for original, *others in _families(found)
-            for entry in others
-        ]
+    first = [
+        Training(entry.label, entry.spec, request.epochs, seed)
+        for entry in found
+        for seed in range(request.seeds.get(entry.model, request.seeds.get("", 1)))
+    ]
+    then = [
+        Training(entry.label, entry.spec, request.inherited, ORIGINAL_SEED, original.label)
+        for original, *others in _families(found)
+        for entry in others
+        if request.inherited
+    ]
+    return first, then
 
 
 class Table:
@@ -151,7 +159,7 @@ class Table:
 
     def _read(self) -> Iterator[Trained]:
         kinds: dict[str, Callable[[str], int | float]] = {"int": int, "float": float}
-        parsers = {field.name: kinds.get(str(field.type), str) for field in fields(Trained)}
+        parsers = {own.name: kinds.get(str(own.type), str) for own in fields(Trained)}
         for row in _rows(self._path):
             yield Trained(**{name: parse(row[name]) for name, parse in parsers.items()})  # type: ignore[arg-type]
 
@@ -215,8 +223,7 @@ class Latencies:
 
 
 def _row(entry: Entry, original: Entry, latencies: Latencies, trained: Sequence[Trained]) -> Mapping[str, Cell]:
-    network, module = built(entry.spec)
-    macs = network.macs - sum(network.layer(name).macs - layer.form.macs for name, layer in entry.spec.layers.items())
+    _, module = built(entry.spec)
     own, before, best = latencies.medians.get(_timed(entry)), latencies.medians.get(OURS), latencies.best_stock
     scratch = [row.accuracy for row in trained if (row.network, row.start) == (entry.label, SCRATCH)]
     first = [row.accuracy for row in trained if (row.network, row.start) == (original.label, SCRATCH)]
@@ -230,7 +237,7 @@ def _row(entry: Entry, original: Entry, latencies: Latencies, trained: Sequence[
         "stock": best[0] if best else None,
         "stock_ms": best[1] if best else None,
         "speedup_over_stock": best[1] / own if best and own else None,
-        "macs": macs,
+        "macs": _macs(entry.spec),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "trainings": len(scratch),
         "accuracy": mean(scratch) if scratch else None,
@@ -239,6 +246,11 @@ def _row(entry: Entry, original: Entry, latencies: Latencies, trained: Sequence[
         "inherited_epochs": begun.epochs if begun else None,
         "inherited_accuracy": begun.accuracy if begun else None,
     }
+
+
+def _macs(spec: NetworkSpec) -> int:
+    network, _ = built(spec)
+    return network.macs - sum(network.layer(name).macs - layer.form.macs for name, layer in spec.layers.items())
 
 
 def _timed(entry: Entry) -> str:

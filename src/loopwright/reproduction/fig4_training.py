@@ -19,7 +19,7 @@ SCRATCH = "scratch"
 WORK, CURVES = "trainings", "curves"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """A training of the network ``label``: from scratch, or from the weights of the network ``start``, trained from
     scratch with the same ``seed``."""
@@ -33,6 +33,10 @@ class Training:
     @property
     def name(self) -> str:
         return f"{self.label}-{self.start}-{self.seed}"
+
+    def follows(self, other: Training) -> bool:
+        """Whether it begins with the weights that ``other`` ends with."""
+        return (self.start, self.seed, SCRATCH) == (other.label, other.seed, other.start)
 
 
 @dataclass(frozen=True)

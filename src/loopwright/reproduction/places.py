@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from typing import TypeVar
@@ -31,16 +33,36 @@ def devices(name: str) -> list[str]:
     return [name]
 
 
-def on_places(work: Work[Item, Result], items: Sequence[Item], places: Sequence[str]) -> Iterator[tuple[Item, Result]]:
-    """Each of ``items`` with what ``work`` makes of it on one of ``places``, as soon as it is known. Each place has a
-    process, one named twice has two; a single one is this process.
+def on_places(
+    work: Work[Item, Result],
+    items: Sequence[Item],
+    places: Sequence[str],
+    then: Callable[[Item], Sequence[Item]] = lambda _: (),
+) -> Iterator[tuple[Item, Result]]:
+    """Each of ``items`` with what ``work`` makes of it on one of ``places``, as soon as it is known, and so those that
+    come ``then``, after an item that is done. Each place has a process, one named twice has two; a single one is this
+    process.
 
     Raises what ``work`` raises; what has not begun then does not begin.
     """
     if len(places) == 1:
-        for item in items:
+        left = deque(items)
+        while left:
+            item = left.popleft()
             yield item, work(item, places[0])
+            left.extend(then(item))
         return
+    with _pool(places) as pool:
+        waiting = {pool.submit(_on_own_place, work, item): item for item in items}
+        while waiting:
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                item, result = waiting.pop(done), done.result()
+                waiting.update({pool.submit(_on_own_place, work, more): more for more in then(item)})
+                yield item, result
+
+
+@contextmanager
+def _pool(places: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
     context = get_context("spawn")
     free: Queue[str] = context.Queue()
     for place in places:
@@ -48,9 +70,7 @@ def on_places(work: Work[Item, Result], items: Sequence[Item], places: Sequence[
     threads = max(1, (os.cpu_count() or 1) // len(places))
     pool = ProcessPoolExecutor(len(places), context, _begin, (free, threads))
     try:
-        waiting = {pool.submit(_on_own_place, work, item): item for item in items}
-        for done in as_completed(waiting):
-            yield waiting.pop(done), done.result()
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 

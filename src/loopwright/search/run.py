@@ -158,6 +158,7 @@ def run_search(
                 network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
             )
         )
+        calibrated = settings.capacity.of(network, minibatch, settings.device)
         with stages.stage("Transform", 2 * len(network.workloads)) as progress:
             drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
             progress.note(str(drawn.drawn))
@@ -168,7 +169,7 @@ def run_search(
                 Judge.for_search(
                     network, pool.space, minibatch, store,
                     configurations=settings.budget.configurations, seed=settings.seed, device=settings.device,
-                    calibrated=settings.capacity.of(network, minibatch, settings.device),
+                    calibrated=calibrated,
                     crew=settings.crew, progress=progress,
                 )
             )  # fmt: skip

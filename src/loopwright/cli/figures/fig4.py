@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from loopwright.cli.options import StoreAddress
+from loopwright.errors import ArgumentError
 
 
 class Part(StrEnum):
@@ -30,7 +31,12 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="To train on: cpu, cuda for all GPUs, or cuda:0.")] = "cpu",
     epochs: Annotated[int, typer.Option(min=1, help="Of every training from scratch.")] = 40,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings from scratch of every network.")] = 1,
+    seeds: Annotated[
+        str,
+        typer.Option(
+            metavar="N,MODEL=N,...", help="Trainings from scratch of every network, or of a model and its chosen ones."
+        ),
+    ] = "1",
     inherited: Annotated[
         int,
         typer.Option(
@@ -53,7 +59,7 @@ def command(
     from loopwright.reproduction.fig4 import Request, summarise, time_all, train_all
     from loopwright.reproduction.fig4_page import table, write_page
 
-    request = Request(tuple(networks), out, data, device, epochs, seeds, inherited, store, rounds)
+    request = Request(tuple(networks), out, data, device, epochs, _counts(seeds), inherited, store, rounds)
     out.mkdir(parents=True, exist_ok=True)
     with progress_on(output_console(stderr=True)) as progress:
         if only in (None, Part.TRAIN):
@@ -63,3 +69,14 @@ def command(
     rows = summarise(request)
     output_console().print(table(rows))
     typer.echo(f"figure and numbers: {write_page(rows, request)}")
+
+
+def _counts(text: str) -> dict[str, int]:
+    """``1,resnet34=3`` as numbers by model; that of all others by the empty name."""
+    counts = {}
+    for part in text.split(","):
+        model, _, number = part.strip().rpartition("=")
+        if not number.isdecimal() or int(number) < 1:
+            raise ArgumentError(f"--seeds {text}: {part.strip()!r} is no number; give one such as 3, or resnet34=3")
+        counts[model] = int(number)
+    return counts
