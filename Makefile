@@ -32,6 +32,10 @@ fresh_folder = $(shell out=$(1); n=1; while [ -e "$$out" ]; do n=$$((n + 1)); ou
 demo: $(INSTALLED) ## The main job: make ResNet-34 faster on this processor
 	$(BIN)/loopwright optimize resnet34 --target cpu --legality fisher --out $(call fresh_folder,runs/resnet34)
 
+# Two processes test on few processors: threads that wait should sleep, not spin.
+test soak: export OMP_WAIT_POLICY := passive
+test soak: export OPENBLAS_NUM_THREADS := 1
+test soak: export TVM_THREAD_POOL_SPIN_COUNT := 0
 test: $(INSTALLED) ## All tests and the examples in docstrings
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

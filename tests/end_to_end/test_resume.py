@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,24 +22,7 @@ from loopwright.errors import ArgumentError
 from loopwright.search import run as search_run
 from loopwright.search import run_folder
 from loopwright.store import Store
-
-HERE = Path(__file__).parent
-FACTORY = """
-import torch
-from torch import nn
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, padding=1)
-        self.same = nn.Conv2d(16, 32, 3, padding=1)
-        self.classes = nn.Linear(32, 10)
-
-    def forward(self, x):
-        return self.classes(torch.relu(self.same(torch.relu(self.stem(x)))).mean((2, 3)))
-"""
-FEW = ["--configurations", "12", "--operators", "6", "--images", "8", "--input", "1,3,12,12", "--legality", "fisher"]
-OF_A_SESSION = ("command", "created", "store", "stages", "notes")
+from tests.end_to_end.small import FACTORY, FEW
 
 
 @pytest.fixture(scope="module")
@@ -87,47 +66,6 @@ def refusal(capfd: pytest.CaptureFixture[str]) -> Any:
         return lines[-1]
 
     return refused
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """What a result says, but for what depends on when its sessions were."""
-    found = {path.name: path.read_bytes() for path in [*folder.glob("*.safetensors"), *folder.glob("numbers/*.csv")]}
-    summary = json.loads((folder / "summary.json").read_text())
-    kept = {name: value for name, value in summary.items() if name not in OF_A_SESSION}
-    return found | {"network.json": (folder / "network.json").read_bytes(), "summary": json.dumps(kept).encode()}
-
-
-def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    (tmp_path / "small.py").write_text(FACTORY)
-    options = json.dumps({"folder": str(tmp_path), "seed": 3, "kills": 20, "longest_s": 0.8})
-    command = ["optimize", f"{tmp_path / 'small.py'}:Small", *FEW]
-    path = [str(HERE / "deterministic"), *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, str(HERE / "sessions.py"), options, *command],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    sessions = json.loads(done.stdout)
-    assert sessions["whole"] == 0
-    *killed, (_, last) = sessions["killed"]
-    assert last == 0
-    assert {status for _, status in killed} == {signal.SIGKILL}
-    assert len(killed) == 20
-    assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert content(tmp_path / "killed")["network.json"].count(b"sequence") > 0, "something was found"
-    recorded = Counter((tmp_path / "log").read_text().splitlines())
-    assert max(count for line, count in recorded.items() if line.startswith("verdict")) == 1
-    assert sum(line.startswith("networks") for line in recorded) == 2, "networks are timed once by each run"
-    with Store.open(tmp_path / "whole.sqlite") as whole, Store.open(tmp_path / "killed.sqlite") as resumed:
-        assert whole.counts() == resumed.counts()
-    for name in ("whole", "killed"):
-        with closing(sqlite3.connect(tmp_path / f"{name}.sqlite")) as file:
-            assert file.execute("SELECT max(n) FROM (SELECT count(*) n FROM timings GROUP BY digest)").fetchone() == (
-                1,
-            )
-        assert not (tmp_path / name / ".unfinished").exists()
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(

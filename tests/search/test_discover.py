@@ -71,7 +71,11 @@ def lengths(found: Discovery) -> dict[str, int]:
             Bounds(3, neural=3, program=3, factors=(2,), unroll=1),
             marks=pytest.mark.slow,
         ),
-        ("conv2d(co=4, ci=2, oh=4, ow=1)", Bounds(3, neural=2, program=1, factors=(2,), unroll=2)),
+        pytest.param(
+            "conv2d(co=4, ci=2, oh=4, ow=1)",
+            Bounds(3, neural=2, program=1, factors=(2,), unroll=2),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "conv2d(co=4, ci=4, oh=1, ow=1, kh=2)",
             Bounds(3, neural=2, program=1, factors=(2,), unroll=2),

@@ -28,6 +28,8 @@ SMALL_IMAGES = range(3, 9)
 """Rows of an image that a tile may span whole."""
 FAR_BYTES_PER_CYCLE = 10
 """What a core gets from beyond its own cache, while the others do the same."""
+MOST_GROWTH_BYTES = 4 * 1024 * 1024
+"""What minimal filtering may add to the weights of a contraction: a network keeps those of all its layers in memory."""
 MAY_WIN = 1.6
 """How far above the best estimate an algorithm's may lie to be tried early."""
 
@@ -76,7 +78,8 @@ def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
     block = channel_block(form.input_shape[0], target.vector_lanes)
     filtered = [contraction for contraction in form.contractions if windows(contraction)]
     for schedule in _filterings(target) if filtered else ():
-        if any(cut_windows(contraction, schedule, block) for contraction in filtered):
+        cuts = [cut_windows(contraction, schedule, block) for contraction in filtered]
+        if any(cuts) and all(cut.growth_bytes <= MOST_GROWTH_BYTES for cut in cuts if cut):
             yield schedule
 
 

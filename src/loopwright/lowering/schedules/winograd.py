@@ -17,6 +17,7 @@ from math import prod
 import numpy as np
 
 from loopwright.ir.contraction import Contraction, Dim
+from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.schedules.digits import Digit, Digits, largest_divisor
 from loopwright.lowering.schedules.packing import pack, packed_shape
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -132,6 +133,11 @@ class WinogradContraction:
     def shape(self) -> tuple[int, int]:
         """Of the packed weight."""
         return packed_shape(self.digits)
+
+    @property
+    def growth_bytes(self) -> int:
+        """By how much the transformed weight is larger."""
+        return FLOAT_BYTES * (prod(self.shape) - prod(self.contraction.weight_shape))
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The transformed weight in the order the kernel reads it."""
