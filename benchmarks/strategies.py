@@ -1,6 +1,7 @@
 """The exact strategy beside ten random searches, and evolution; adds to docs/data/search/strategies.csv.
 
-    python -m benchmarks.strategies [--legality fisher] [--configurations 1000] [--operators 400] [MODEL...]
+    python -m benchmarks.strategies [--legality fisher] [--configurations 1000] [--operators 400]
+        [--strategies exact,random] [--store FILE] [MODEL...]
 
 All choose from the same timed operators, under the same check, with the same minibatch. A row has the sum of latencies
 of the fastest legal network found, how many configurations were drawn and of how many the capacity was asked, and how
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
@@ -37,7 +38,7 @@ from loopwright.targets.cpu import cpu
 
 PAGE = Path(__file__).parent.parent / "docs" / "data" / "search" / "strategies.csv"
 MODELS = ("resnet34", "resnext29_2x64d", "densenet161")
-RUNS = (("exact", 1), ("evolution", 1), ("random", 10))
+SEEDS = {"exact": 1, "evolution": 1, "random": 10}
 IMAGES = 128
 
 
@@ -48,19 +49,24 @@ def main() -> None:
     parser.add_argument("--legality", default=FISHER)
     parser.add_argument("--configurations", type=int, default=1000)
     parser.add_argument("--operators", type=int, default=OPERATORS)
+    parser.add_argument("--strategies", default=",".join(SEEDS))
+    parser.add_argument("--store", default=default_path())
     given = parser.parse_args()
+    runs = {name: SEEDS[name] for name in given.strategies.split(",")}
     for model in given.models:
-        for row in searches(model, given.legality, Budget(given.configurations, given.operators)):
+        for row in searches(model, given.legality, Budget(given.configurations, given.operators), runs, given.store):
             print(*row.values(), flush=True)
             _append(row)
 
 
-def searches(model: str, legality: str, budget: Budget) -> Iterator[dict[str, str | float]]:
-    """A row for every search of one network."""
+def searches(
+    model: str, legality: str, budget: Budget, runs: Mapping[str, int], address: Path | str
+) -> Iterator[dict[str, str | float]]:
+    """A row for every search of one network, by each strategy of ``runs`` with so many seeds."""
     network = GivenNetwork.of(model, None, 0).traced()
     minibatch = load_minibatch(None, IMAGES, 0, network.input_shape)
     with ExitStack() as things:
-        store = things.enter_context(Store.open(default_path()))
+        store = things.enter_context(Store.open(address))
         drawn = SearchSpace.of(network.workloads, random.Random(0), Limits())
         latencies = OperatorLatencies(network.input_shape[0], cpu(), store, protocol_for(network))
         with latencies:
@@ -75,7 +81,7 @@ def searches(model: str, legality: str, budget: Budget) -> Iterator[dict[str, st
         )  # fmt: skip
         _ = judge.original_score  # calibrates the check
         size = Size(network.parameters, network.parameters)
-        for strategy, seeds in RUNS:
+        for strategy, seeds in runs.items():
             for seed in range(seeds):
                 enough, start = 1 if strategy == "random" else budget.configurations, monotonic()
                 found = Evaluation(pool, judge, size, budget, enough, Funnel(SilentProgress()), SilentProgress())
