@@ -15,6 +15,7 @@ from scripts import (
     write_performance_docs,
     write_recipe_docs,
     write_reliability_docs,
+    write_results_docs,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +31,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
         write_performance_docs,
         write_recipe_docs,
         write_reliability_docs,
+        write_results_docs,
     ],
     ids=lambda script: script.PAGE.name,
 )

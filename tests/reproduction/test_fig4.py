@@ -78,7 +78,7 @@ def test_a_training_that_was_not_noted_is_taken_as_it_is(trained: Path, place: P
     training = fig4_training.Training(entry.label, entry.spec, 2, 0)
     result = trained / "trainings" / training.name / RESULT
     before = result.read_bytes()
-    outcome = fig4_training.run_training(trained, place, training, "cpu")
+    outcome = fig4_training.run_training(trained, place, 256, training, "cpu")
     assert result.read_bytes() == before
     assert outcome.accuracy == float(rows(trained / "trainings.csv")[0]["accuracy"])
 

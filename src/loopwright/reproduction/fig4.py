@@ -21,6 +21,7 @@ from loopwright.report.numbers import Cell, Rows, write_csv
 from loopwright.reproduction.fig4_training import SCRATCH, Training, run_training
 from loopwright.reproduction.places import devices, on_places
 from loopwright.search.deliver import NetworkSpec, built, read_spec
+from loopwright.training.train import BATCH
 
 if TYPE_CHECKING:
     from loopwright.search.progress import Progress
@@ -43,6 +44,7 @@ class Request:
     data: Path | None = None
     device: str = "cpu"
     epochs: int = 40
+    batch: int = BATCH
     seeds: Mapping[str, int] = field(default_factory=dict)
     inherited: int = 0
     store: str | None = None
@@ -119,7 +121,7 @@ def train_all(request: Request, progress: Progress) -> None:
     begun = {own: [other for other in then if other in waiting and other.follows(own)] for own in first}
     ready = [own for own in first if own in waiting]
     ready += [other for own in first if own not in waiting for other in begun[own]]
-    work = partial(run_training, request.out, request.data)
+    work = partial(run_training, request.out, request.data, request.batch)
     for own, outcome in on_places(work, ready, places, lambda done: begun.get(done, [])):
         row = Trained(own.label, own.spec.model, own.start, own.seed, own.epochs, **asdict(outcome))
         table.add(row)

@@ -38,14 +38,14 @@ def cells(row: Mapping[str, Cell]) -> list[str]:
     begun = _text(row["inherited_accuracy"], "{:.2f}") + _text(row["inherited_epochs"], " after {} epochs")
     return [
         str(row["network"]),
-        _text(row["latency_ms"], "{:.3g}"),
+        _text(row["latency_ms"], "{:.2f}"),
         _text(row["speedup"], "{:.2f}×"),
         _text(row["paper"], "{:.3g}×"),
         _text(row["speedup_over_stock"], "{:.2f}×"),
         formats.count(int(row["macs"] or 0)),
         formats.count(int(row["parameters"] or 0)),
         _text(row["accuracy"], "{:.2f}") + spread,
-        _text(row["loss"], "{:+.2f}"),
+        _text(row["loss"] if row["network"] != row["model"] else None, "{:+.2f}"),
         begun,
     ]
 

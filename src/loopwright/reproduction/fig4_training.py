@@ -51,7 +51,7 @@ class Outcome:
     torch: str
 
 
-def run_training(out: Path, data: Path, training: Training, device: str) -> Outcome:
+def run_training(out: Path, data: Path, batch: int, training: Training, device: str) -> Outcome:
     """Trains in ``OUT/trainings/NAME`` and keeps the curve as ``OUT/curves/NAME.csv``; goes on where there is a part.
 
     Raises what `loopwright.train` raises.
@@ -60,7 +60,7 @@ def run_training(out: Path, data: Path, training: Training, device: str) -> Outc
     if is_in_training(folder):
         resume_training(folder, data=data, callbacks=[pace])
     elif not (folder / RESULT).is_file():
-        _begin(out, folder, training, data, device, pace)
+        _begin(out, folder, training, data, batch, device, pace)
     (out / CURVES).mkdir(exist_ok=True)
     copyfile(folder / CURVE, out / CURVES / f"{training.name}.csv")
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ def run_training(out: Path, data: Path, training: Training, device: str) -> Outc
     return Outcome(epoch_s=pace.epoch_s, **found)
 
 
-def _begin(out: Path, folder: Path, training: Training, data: Path, device: str, pace: Pace) -> None:
+def _begin(out: Path, folder: Path, training: Training, data: Path, batch: int, device: str, pace: Pace) -> None:
     spec, weights = training.spec, None
     if training.start != SCRATCH:
         weights = out / WORK / f"{training.start}-{SCRATCH}-{training.seed}" / WEIGHTS
@@ -82,6 +82,7 @@ def _begin(out: Path, folder: Path, training: Training, data: Path, device: str,
         out=None if spec.layers else folder,
         data=data,
         epochs=training.epochs,
+        batch=batch,
         device=device,
         weights=weights,
         seed=training.seed,

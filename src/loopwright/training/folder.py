@@ -35,8 +35,8 @@ class TrainingArguments:
 
     data: str
     epochs: int
-    batch: int = 512
-    rate: float = 0.4
+    batch: int = 256
+    rate: float = 0.2
     cutout: int = 0
     seed: int = 0
     device: str = "cpu"

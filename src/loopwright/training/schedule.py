@@ -41,8 +41,8 @@ class FullSchedule(Schedule):
     normalisations decay."""
 
     epochs: int = 30
-    batch: int = 512
-    peak: float = 0.4
+    batch: int = 256
+    peak: float = 0.2
     rising: float = 0.2
     label_smoothing: float = 0.1
 

@@ -41,7 +41,7 @@ from loopwright.training.subject import Subject, require_folder_without_input
 
 CHECKPOINT_EVERY_S = 30.0
 TOLD_EVERY_S = 0.25
-BATCH, RATE_AN_IMAGE = 512, 0.1 / 128
+BATCH, RATE_AN_IMAGE = 256, 0.1 / 128
 """Without another one, the highest learning rate is so much for each image of a batch."""
 
 

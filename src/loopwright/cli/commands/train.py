@@ -63,7 +63,7 @@ def command(
             help="Learn from a teacher as well: trained weights of the original, or a folder with a network.",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 512,
+    batch: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 256,
     rate: Annotated[
         float | None,
         typer.Option(help="The highest learning rate; without it, 0.1 for every 128 images of a batch."),

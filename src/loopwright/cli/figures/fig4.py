@@ -31,6 +31,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="To train on: cpu, cuda for all GPUs, or cuda:0.")] = "cpu",
     epochs: Annotated[int, typer.Option(min=1, help="Of every training from scratch.")] = 40,
+    batch: Annotated[int, typer.Option(min=2, help="Images of a training step.")] = 256,
     seeds: Annotated[
         str,
         typer.Option(
@@ -59,7 +60,7 @@ def command(
     from loopwright.reproduction.fig4 import Request, summarise, time_all, train_all
     from loopwright.reproduction.fig4_page import table, write_page
 
-    request = Request(tuple(networks), out, data, device, epochs, _counts(seeds), inherited, store, rounds)
+    request = Request(tuple(networks), out, data, device, epochs, batch, _counts(seeds), inherited, store, rounds)
     out.mkdir(parents=True, exist_ok=True)
     with progress_on(output_console(stderr=True)) as progress:
         if only in (None, Part.TRAIN):
