@@ -11,14 +11,17 @@ from torch.nn import functional
 from tvm import relax
 from tvm.relax.backend.cpu_generic.pipeline import dataflow_lower_passes
 
+from loopwright.ir.contraction import operator_form
 from loopwright.lowering.concatenations import Concatenations
 from loopwright.lowering.constants import operation_name
 from loopwright.lowering.network import compile_network
 from loopwright.lowering.network_kernels import NetworkKernels
 from loopwright.lowering.relax_import import import_network
 from loopwright.lowering.rewriting import Rewriting
+from loopwright.lowering.transformed import transformed
 from loopwright.models.trace import trace
 from loopwright.targets.cpu import cpu
+from loopwright.transformations import TransformationSequence
 
 
 def densely(first: int, growth: int, follow):
@@ -210,3 +213,32 @@ def test_batches_of_dense_blocks_equal_pytorch(new_first, growth):
     with torch.no_grad():
         expected = module(x).numpy()
     np.testing.assert_allclose(compile_network(trace(module, x), module, cpu(2))(x.numpy()), expected, atol=1e-4)
+
+
+class Normalised(nn.Module):
+    """A 1x1 convolution of a concatenation after batch norm and ReLU, which its kernel computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.new = nn.Conv2d(3, 48, 1), nn.Conv2d(48, 16, 1)
+        self.norm, self.conv = nn.BatchNorm2d(64), nn.Conv2d(64, 16, 1, bias=False)
+        for tensor in (self.norm.running_mean, self.norm.bias, self.norm.weight):
+            nn.init.uniform_(tensor, -0.5, 0.5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.conv(functional.relu(self.norm(torch.cat([self.new(x), x], 1))))
+
+
+@pytest.mark.parametrize("factor", [2, 16])
+@pytest.mark.parametrize("keep", ["prefix", "centre", "stride"])
+def test_a_bottleneck_reads_channels_as_their_own_norm_leaves_them(factor, keep):
+    torch.manual_seed(0)
+    module, x = Normalised().eval(), torch.randn(1, 3, 8, 8)
+    network = trace(module, x)
+    sequence = TransformationSequence.parse(f"bottleneck(ci, {factor}, keep={keep})")
+    form = operator_form(sequence.apply(network.transformable_layer("conv").operator.nest()))
+    changed = transformed(network, {"conv": form}).eval()
+    with torch.no_grad():
+        expected = changed(x).numpy()
+    np.testing.assert_allclose(compile_network(network, changed, cpu(2))(x.numpy()), expected, rtol=1e-4, atol=1e-5)

@@ -98,7 +98,8 @@ def build_kernel(
     before = epilogue_buffers(prologue, n, form.input_shape, blocks.input, "prologue_") if prologue else None
     parts = tuple(part for stage in stages for part in stage.parts)
     result = Result(out, first_block if whole else None)
-    body = sequence(_chained(stages, n, x, weights, result, extra, lanes, before))
+    start = read.first if read else 0
+    body = sequence(_chained(stages, n, x, weights, result, extra, lanes, before, start))
     added = [*extra.parameters, *(before.parameters if before else ()), *([first_block] if whole else [])]
     primfunc = tirx.PrimFunc([x, *weights, *added, out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
@@ -165,9 +166,10 @@ def _chained(
     extra: EpilogueBuffers,
     lanes: int,
     prologue: EpilogueBuffers | None,
+    start: int,
 ) -> list[tirx.Stmt]:
     """The stages one after the other, each into a buffer that the next reads; the epilogue takes part in the last. A
-    prologue is that of the only one."""
+    prologue is that of the only one, and of the channels from ``start`` on."""
     statements: list[tirx.Stmt] = []
     remaining = list(weights)
     for stage in stages:
@@ -176,7 +178,9 @@ def _chained(
         result, after = (out, extra) if last else _intermediate(stage.form, n, lanes)
         if not last:
             statements.append(tirx.AllocBuffer(result.buffer))
-        kernel = CpuKernel(stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule, prologue)
+        kernel = CpuKernel(
+            stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule, prologue, start
+        )
         statements += kernel.statements()
         x = result.buffer
     return statements

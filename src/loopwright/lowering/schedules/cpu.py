@@ -83,7 +83,8 @@ def _packed(
 
 @dataclass(frozen=True)
 class CpuKernel:
-    """The body of the kernel over given buffers. With a ``prologue`` the form is one that `takes_panels`."""
+    """The body of the kernel over given buffers. With a ``prologue``, of the channels from ``start`` on,
+    the form is one that `takes_panels`."""
 
     form: OperatorForm
     n: int
@@ -94,6 +95,7 @@ class CpuKernel:
     epilogue: EpilogueBuffers
     schedule: CpuSchedule
     prologue: EpilogueBuffers | None = None
+    start: int = 0
 
     def statements(self) -> list[tirx.Stmt]:
         places = placements(self.form) if all(c.tiled for c in self.contractions) else None
@@ -146,7 +148,7 @@ class CpuKernel:
         if isinstance(packed, WinogradContraction):
             return WinogradKernel(packed, *arguments, ahead).statement()
         fetching = Fetching(packed.digits, ahead, self.schedule.next_weights)
-        panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue)
+        panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue, self.start)
         return TileKernel(packed.digits, *arguments, fetching, panel, begun, self.schedule.one_thread).statement()
 
     def _begun(self) -> Begun | None:

@@ -46,17 +46,20 @@ def _reads_where_it_writes(contraction: Contraction) -> bool:
 @dataclass(frozen=True)
 class Panel:
     """The panel of each task of ``digits``, filled from ``x`` through ``prologue``, whose parameters count the channels
-    that the contraction reads. What one register tile reads lies together, as an image of its own."""
+    of ``x`` from number ``start`` on. What one register tile reads lies together, as an image of its own."""
 
     digits: Digits
     x: Any
     prologue: EpilogueBuffers
+    start: int
 
     @cached_property
     def source(self) -> Source:
         """The panel as the task's tiles read it."""
         outside = [digit.name for digit in (*self.digits.of("task"), *self._walked)]
-        channel, row, column = (axis - axis.constant for axis in _without(self.digits.input_axes, outside))
+        channel, row, column = _without(self.digits.input_axes, outside)
+        whole_blocks = channel.constant - channel.constant % self._block
+        channel, row, column = channel - whole_blocks, row - row.constant, column - column.constant
         bounds = (int(extent) for extent in self.x.shape[1:4])
         extents = map(self._extent, (channel // self._block, row, column))
         shape = (prod(digit.extent for digit in self._walked), *map(min, extents, bounds), self._block)
@@ -86,13 +89,14 @@ class Panel:
         return loop("block", blocks, lambda block: loop("row", rows, lambda row: row_of(block, row)))
 
     def _vector(self, scope: Scope, place: tuple[Expression, ...]) -> tirx.Stmt:
-        """One vector of an image of the panel; the prologue counts channels from the panel's first one on."""
+        """One vector of an image of the panel."""
         inside = [digit.name for digit in self.digits.digits if digit.kind != "task" and digit not in self._walked]
         channel, *pixel = _without(self.digits.input_axes, inside)
         first = (scope.blocked(channel, self._block)[0], *pixel)
-        origin = (scope.value(axis) + index for axis, index in zip(first, place, strict=True))
+        origin = [scope.value(axis) + index for axis, index in zip(first, place, strict=True)]
         read = tirx.BufferLoad(self.x, [scope.variables["image"], *origin, ramp(0, self._block)])
-        value = self.prologue.apply(read, (0, *place, 0), self._block)
+        block, (_, row, column) = origin[0] - self.start // self._block, place
+        value = self.prologue.apply(read, (0, block, row, column, 0), self._block)
         written = [scope.value(self._image), *place, ramp(0, self._block)]
         return tirx.BufferStore(self.source.buffer, value, written)
 
