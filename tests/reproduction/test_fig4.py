@@ -73,6 +73,14 @@ def test_what_is_trained_is_not_trained_again(trained: Path, place: Path, monkey
     assert (trained / "trainings.csv").read_bytes() == before
 
 
+def test_trainings_of_another_length_are_not_taken_for_these(
+    trained: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained.is_dir()
+    assert run(arguments(place, "--epochs", "3")) == 2
+    assert "after 2 epochs, not 3; give another --out" in capsys.readouterr().err
+
+
 def test_a_training_that_was_not_noted_is_taken_as_it_is(trained: Path, place: Path) -> None:
     entry = fig4.entries([place / "grouped"])[0]
     training = fig4_training.Training(entry.label, entry.spec, 2, 0)

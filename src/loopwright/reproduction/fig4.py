@@ -18,7 +18,7 @@ from loopwright.baselines.task import Task, runnable
 from loopwright.errors import ArgumentError
 from loopwright.report import benchmark as benchmark_report
 from loopwright.report.numbers import Cell, Rows, write_csv
-from loopwright.reproduction.fig4_training import SCRATCH, Training, run_training
+from loopwright.reproduction.fig4_training import SCRATCH, Training, run_training, training_name
 from loopwright.reproduction.places import devices, on_places
 from loopwright.search.deliver import NetworkSpec, built, read_spec
 from loopwright.training.train import BATCH
@@ -82,7 +82,7 @@ class Trained:
 
     @property
     def name(self) -> str:
-        return f"{self.network}-{self.start}-{self.seed}"
+        return training_name(self.network, self.start, self.seed)
 
 
 def entries(folders: Sequence[Path]) -> list[Entry]:
@@ -116,6 +116,8 @@ def train_all(request: Request, progress: Progress) -> None:
         raise ArgumentError("trainings need images; give --data, or --only time")
     places, table = devices(request.device), Table(request.out)
     first, then = trainings(request)
+    for own in (*first, *then):
+        table.require_same(own)
     waiting = [own for own in (*first, *then) if own.name not in table.rows]
     progress.stage("Train", len(waiting))
     begun = {own: [other for other in then if other in waiting and other.follows(own)] for own in first}
@@ -153,6 +155,14 @@ class Table:
     def __init__(self, out: Path):
         self._path = out / TRAININGS
         self.rows: dict[str, Trained] = {row.name: row for row in self._read()}
+
+    def require_same(self, training: Training) -> None:
+        """Raises `ArgumentError` where the table has this training with another number of epochs."""
+        row = self.rows.get(training.name)
+        if row is not None and row.epochs != training.epochs:
+            raise ArgumentError(
+                f"{self._path} has {training.name} after {row.epochs} epochs, not {training.epochs}; give another --out"
+            )
 
     def add(self, row: Trained) -> None:
         """Writes the table with one row more."""

@@ -19,6 +19,11 @@ SCRATCH = "scratch"
 WORK, CURVES = "trainings", "curves"
 
 
+def training_name(label: str, start: str, seed: int) -> str:
+    """Of a training's folder, curve and row."""
+    return f"{label}-{start}-{seed}"
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """A training of the network ``label``: from scratch, or from the weights of the network ``start``, trained from
@@ -32,7 +37,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        return f"{self.label}-{self.start}-{self.seed}"
+        return training_name(self.label, self.start, self.seed)
 
     def follows(self, other: Training) -> bool:
         """Whether it begins with the weights that ``other`` ends with."""
@@ -71,7 +76,7 @@ def run_training(out: Path, data: Path, batch: int, training: Training, device: 
 def _begin(out: Path, folder: Path, training: Training, data: Path, batch: int, device: str, pace: Pace) -> None:
     spec, weights = training.spec, None
     if training.start != SCRATCH:
-        weights = out / WORK / f"{training.start}-{SCRATCH}-{training.seed}" / WEIGHTS
+        weights = out / WORK / training_name(training.start, SCRATCH, training.seed) / WEIGHTS
     folder.parent.mkdir(parents=True, exist_ok=True)
     if spec.layers and not (folder / SPEC).is_file():
         folder.mkdir(exist_ok=True)
