@@ -19,7 +19,7 @@ from loopwright.training.folder import RESULT
 from tests.training.small import write_data, write_network
 
 SHAPE = (1, 3, 8, 8)
-ALL = ["small-scratch-0", "small-scratch-1", "grouped-scratch-0", "grouped-scratch-1", "grouped-small-0"]
+ALL = ["small-scratch-0", "grouped-scratch-0", "small-scratch-1", "grouped-scratch-1", "grouped-small-0"]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -78,15 +78,30 @@ def test_trainings_of_another_length_are_not_taken_for_these(
 ) -> None:
     assert trained.is_dir()
     assert run(arguments(place, "--epochs", "3")) == 2
-    assert "after 2 epochs, not 3; give another --out" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(
+        "scratch-0 by 2 epochs, batch 256, cutout 0, teacher none, "
+        "not by 3 epochs, batch 256, cutout 0, teacher none; give another --out"
+    )
+    assert run(arguments(place, "--distill")) == 2
+    assert "teacher none, not by 1 epochs, batch 256, cutout 0, teacher" in capsys.readouterr().err
+
+
+def test_the_original_teaches_what_begins_with_its_weights(trained: Path, place: Path, tmp_path: Path) -> None:
+    assert run(arguments(place, "--seeds", "1", "--distill", "--out", str(tmp_path))) == 0
+    original = fig4.entries([place / "grouped"])[0].label
+    assert [row["teacher"] for row in rows(tmp_path / "trainings.csv")] == ["", "", original]
+    curves = sorted(path.name for path in (tmp_path / "curves").iterdir())
+    alike = [(tmp_path / "curves" / name).read_text() == (trained / "curves" / name).read_text() for name in curves]
+    assert sorted(alike) == [False, True, True]
 
 
 def test_a_training_that_was_not_noted_is_taken_as_it_is(trained: Path, place: Path) -> None:
     entry = fig4.entries([place / "grouped"])[0]
-    training = fig4_training.Training(entry.label, entry.spec, 2, 0)
+    training = fig4_training.Training(entry.label, entry.spec, fig4_training.Recipe(2), 0)
     result = trained / "trainings" / training.name / RESULT
     before = result.read_bytes()
-    outcome = fig4_training.run_training(trained, place, 256, training, "cpu")
+    outcome = fig4_training.run_training(trained, place, training, "cpu")
     assert result.read_bytes() == before
     assert outcome.accuracy == float(rows(trained / "trainings.csv")[0]["accuracy"])
 
@@ -128,7 +143,7 @@ def test_seeds_may_differ_by_model(place: Path, capsys: pytest.CaptureFixture[st
         (place / "grouped",), place, seeds={fig4.entries([place / "grouped"])[0].model: 3}, inherited=2
     )
     first, then = fig4.trainings(request)
-    assert [own.seed for own in first] == [0, 1, 2] * 2
+    assert [own.seed for own in first] == [0, 0, 1, 1, 2, 2]
     assert [own.follows(other) for own in then for other in first] == [True] + [False] * 5
     assert run(arguments(place, "--seeds", "resnet34=many")) == 2
     said = capsys.readouterr().err.splitlines()[-1]

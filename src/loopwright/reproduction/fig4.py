@@ -18,10 +18,9 @@ from loopwright.baselines.task import Task, runnable
 from loopwright.errors import ArgumentError
 from loopwright.report import benchmark as benchmark_report
 from loopwright.report.numbers import Cell, Rows, write_csv
-from loopwright.reproduction.fig4_training import SCRATCH, Training, run_training, training_name
+from loopwright.reproduction.fig4_training import SCRATCH, Recipe, Training, run_training, training_name
 from loopwright.reproduction.places import devices, on_places
 from loopwright.search.deliver import NetworkSpec, built, read_spec
-from loopwright.training.train import BATCH
 
 if TYPE_CHECKING:
     from loopwright.search.progress import Progress
@@ -35,18 +34,18 @@ TRAININGS, NUMBERS, LATENCIES = "trainings.csv", "fig4.csv", "latencies"
 @dataclass(frozen=True)
 class Request:
     """The chosen networks in ``folders`` and their originals. They are trained on the images in ``data`` on ``device``:
-    ``epochs`` epochs from scratch, as often as ``seeds`` says for the model (for "" of all others; else once), and
-    every chosen one ``inherited`` epochs from its original's weights, if that is not 0. Latencies are medians of so
-    many ``rounds``."""
+    from scratch by the ``recipe``, as often as ``seeds`` says for the model (for "" of all others; else once), and
+    every chosen one ``inherited`` epochs from its original's weights, if that is not 0; ``distilled`` if the original
+    teaches it as well. Latencies are medians of so many ``rounds``."""
 
     folders: tuple[Path, ...]
     out: Path
     data: Path | None = None
     device: str = "cpu"
-    epochs: int = 40
-    batch: int = BATCH
+    recipe: Recipe = field(default_factory=Recipe)
     seeds: Mapping[str, int] = field(default_factory=dict)
     inherited: int = 0
+    distilled: bool = False
     store: str | None = None
     rounds: int = 15
 
@@ -66,13 +65,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Trained:
-    """A line of ``trainings.csv``. ``start`` is ``scratch`` or the network whose weights it began with."""
+    """A line of ``trainings.csv``. ``start`` is ``scratch`` or the network whose weights it began with, ``teacher`` the
+    network that taught it, if any."""
 
     network: str
     model: str
     start: str
+    teacher: str
     seed: int
     epochs: int
+    batch: int
+    cutout: int
     accuracy: float
     evaluated_on: str
     train_loss: float
@@ -83,6 +86,10 @@ class Trained:
     @property
     def name(self) -> str:
         return training_name(self.network, self.start, self.seed)
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(self.epochs, self.batch, self.cutout)
 
 
 def entries(folders: Sequence[Path]) -> list[Entry]:
@@ -123,25 +130,29 @@ def train_all(request: Request, progress: Progress) -> None:
     begun = {own: [other for other in then if other in waiting and other.follows(own)] for own in first}
     ready = [own for own in first if own in waiting]
     ready += [other for own in first if own not in waiting for other in begun[own]]
-    work = partial(run_training, request.out, request.data, request.batch)
+    work = partial(run_training, request.out, request.data)
     for own, outcome in on_places(work, ready, places, lambda done: begun.get(done, [])):
-        row = Trained(own.label, own.spec.model, own.start, own.seed, own.epochs, **asdict(outcome))
+        row = Trained(
+            own.label, own.spec.model, own.start, own.teacher, own.seed, **asdict(own.recipe), **asdict(outcome)
+        )
         table.add(row)
         reached = f"{row.accuracy:.2f} % of {row.evaluated_on}"
-        progress.note(f"{own.name}: {reached} after {own.epochs} epochs of {row.epoch_s:.2f} s")
+        progress.note(f"{own.name}: {reached} after {row.epochs} epochs of {row.epoch_s:.2f} s")
         progress.advance()
 
 
 def trainings(request: Request) -> tuple[list[Training], list[Training]]:
-    """Those from scratch, in the order of the folders, and those that begin with what these have trained."""
+    """Those from scratch, each seed in the order of the folders, and those that begin with what these have trained."""
     found = entries(request.folders)
-    first = [
-        Training(entry.label, entry.spec, request.epochs, seed)
-        for entry in found
-        for seed in range(request.seeds.get(entry.model, request.seeds.get("", 1)))
+    seeds = [
+        (seed, entry) for entry in found for seed in range(request.seeds.get(entry.model, request.seeds.get("", 1)))
     ]
+    first = [
+        Training(entry.label, entry.spec, request.recipe, seed) for seed, entry in sorted(seeds, key=lambda own: own[0])
+    ]
+    shorter = replace(request.recipe, epochs=request.inherited)
     then = [
-        Training(entry.label, entry.spec, request.inherited, ORIGINAL_SEED, original.label)
+        Training(entry.label, entry.spec, shorter, ORIGINAL_SEED, original.label, request.distilled)
         for original, *others in _families(found)
         for entry in others
         if request.inherited
@@ -157,12 +168,11 @@ class Table:
         self.rows: dict[str, Trained] = {row.name: row for row in self._read()}
 
     def require_same(self, training: Training) -> None:
-        """Raises `ArgumentError` where the table has this training with another number of epochs."""
+        """Raises `ArgumentError` where the table has this training by another recipe or teacher."""
         row = self.rows.get(training.name)
-        if row is not None and row.epochs != training.epochs:
-            raise ArgumentError(
-                f"{self._path} has {training.name} after {row.epochs} epochs, not {training.epochs}; give another --out"
-            )
+        if row is not None and (row.recipe, row.teacher) != (training.recipe, training.teacher):
+            had, wanted = (f"{own.recipe}, teacher {own.teacher or 'none'}" for own in (row, training))
+            raise ArgumentError(f"{self._path} has {training.name} by {had}, not by {wanted}; give another --out")
 
     def add(self, row: Trained) -> None:
         """Writes the table with one row more."""

@@ -13,7 +13,7 @@ from loopwright.search.deliver import SPEC, WEIGHTS, NetworkSpec, built, save
 from loopwright.search.events import EpochTrained, Event
 from loopwright.search.run_folder import is_in_training
 from loopwright.training.folder import CURVE, RESULT
-from loopwright.training.train import resume_training, train
+from loopwright.training.train import BATCH, resume_training, train
 
 SCRATCH = "scratch"
 WORK, CURVES = "trainings", "curves"
@@ -24,20 +24,39 @@ def training_name(label: str, start: str, seed: int) -> str:
     return f"{label}-{start}-{seed}"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How all are trained: so many ``epochs``, in steps of ``batch`` images, of each of which a square with sides of
+    ``cutout`` pixels is cut out."""
+
+    epochs: int = 40
+    batch: int = BATCH
+    cutout: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.epochs} epochs, batch {self.batch}, cutout {self.cutout}"
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """A training of the network ``label``: from scratch, or from the weights of the network ``start``, trained from
-    scratch with the same ``seed``."""
+    scratch with the same ``seed``; that one teaches it as well if it is ``distilled``."""
 
     label: str
     spec: NetworkSpec
-    epochs: int
+    recipe: Recipe
     seed: int
     start: str = SCRATCH
+    distilled: bool = False
 
     @property
     def name(self) -> str:
         return training_name(self.label, self.start, self.seed)
+
+    @property
+    def teacher(self) -> str:
+        """The network that teaches it, if any."""
+        return self.start if self.distilled else ""
 
     def follows(self, other: Training) -> bool:
         """Whether it begins with the weights that ``other`` ends with."""
@@ -56,7 +75,7 @@ class Outcome:
     torch: str
 
 
-def run_training(out: Path, data: Path, batch: int, training: Training, device: str) -> Outcome:
+def run_training(out: Path, data: Path, training: Training, device: str) -> Outcome:
     """Trains in ``OUT/trainings/NAME`` and keeps the curve as ``OUT/curves/NAME.csv``; goes on where there is a part.
 
     Raises what `loopwright.train` raises.
@@ -65,7 +84,7 @@ def run_training(out: Path, data: Path, batch: int, training: Training, device: 
     if is_in_training(folder):
         resume_training(folder, data=data, callbacks=[pace])
     elif not (folder / RESULT).is_file():
-        _begin(out, folder, training, data, batch, device, pace)
+        _begin(out, folder, training, data, device, pace)
     (out / CURVES).mkdir(exist_ok=True)
     copyfile(folder / CURVE, out / CURVES / f"{training.name}.csv")
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -73,8 +92,8 @@ def run_training(out: Path, data: Path, batch: int, training: Training, device: 
     return Outcome(epoch_s=pace.epoch_s, **found)
 
 
-def _begin(out: Path, folder: Path, training: Training, data: Path, batch: int, device: str, pace: Pace) -> None:
-    spec, weights = training.spec, None
+def _begin(out: Path, folder: Path, training: Training, data: Path, device: str, pace: Pace) -> None:
+    spec, recipe, weights = training.spec, training.recipe, None
     if training.start != SCRATCH:
         weights = out / WORK / training_name(training.start, SCRATCH, training.seed) / WEIGHTS
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,10 +105,12 @@ def _begin(out: Path, folder: Path, training: Training, data: Path, batch: int, 
         None if spec.layers else spec.input_shape,
         out=None if spec.layers else folder,
         data=data,
-        epochs=training.epochs,
-        batch=batch,
+        epochs=recipe.epochs,
+        batch=recipe.batch,
+        cutout=recipe.cutout,
         device=device,
         weights=weights,
+        distill=weights if training.distilled else None,
         seed=training.seed,
         callbacks=[pace],
     )

@@ -32,6 +32,9 @@ def command(
     device: Annotated[str, typer.Option(help="To train on: cpu, cuda for all GPUs, or cuda:0.")] = "cpu",
     epochs: Annotated[int, typer.Option(min=1, help="Of every training from scratch.")] = 40,
     batch: Annotated[int, typer.Option(min=2, help="Images of a training step.")] = 256,
+    cutout: Annotated[
+        int, typer.Option(min=0, help="Side in pixels of the square that is cut out of every training image.")
+    ] = 0,
     seeds: Annotated[
         str,
         typer.Option(
@@ -44,6 +47,7 @@ def command(
             min=0, help="Epochs of another training, which begins with the trained original's weights; 0: none."
         ),
     ] = 0,
+    distill: Annotated[bool, typer.Option("--distill", help="There, learn from the original as well.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="How many samples of each latency.")] = 15,
     only: Annotated[
         Part | None, typer.Option(help="Do one part: train, time (on this processor), or neither.", show_default=False)
@@ -59,8 +63,10 @@ def command(
     from loopwright.cli.progress import progress_on
     from loopwright.reproduction.fig4 import Request, summarise, time_all, train_all
     from loopwright.reproduction.fig4_page import table, write_page
+    from loopwright.reproduction.fig4_training import Recipe
 
-    request = Request(tuple(networks), out, data, device, epochs, batch, _counts(seeds), inherited, store, rounds)
+    recipe = Recipe(epochs, batch, cutout)
+    request = Request(tuple(networks), out, data, device, recipe, _counts(seeds), inherited, distill, store, rounds)
     out.mkdir(parents=True, exist_ok=True)
     with progress_on(output_console(stderr=True)) as progress:
         if only in (None, Part.TRAIN):
