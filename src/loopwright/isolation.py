@@ -15,10 +15,12 @@ import sys
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -227,21 +229,27 @@ class _Forked(_Process):
         return self._process.exitcode
 
 
-def forked(work: Callable[[], Result], bounds: Bounds) -> Result:
-    """``work()`` in a copy of this process; only the result has to be picklable. The work must not compute on the
-    threads of PyTorch or TVM, of which the copy has none.
+def forked(works: Iterable[Callable[[], Result]], bounds: Bounds, at_once: int = 1) -> Iterator[Result]:
+    """What each of ``works`` gives, in their order, each done in a copy of this process, ``at_once`` at the same time;
+    the next one is asked for when one has ended. Only results have to be picklable. The works must not compute on the
+    threads of PyTorch or TVM, of which the copies have none.
 
-    Raises what the work raises, and `FaultError` where it ends its process or passes the bounds.
+    Raises what a work raises, and `FaultError` where it ends its process or passes the bounds, of which the seconds
+    count from when all before it have ended.
     """
-    process = _Forked(work)
+    left, running = iter(works), deque[_Forked]()
     try:
-        answer = process.answer(bounds)
+        running.extend(map(_Forked, islice(left, at_once)))
+        while running:
+            answer = running[0].answer(bounds)
+            running.popleft().end()
+            if isinstance(answer, _Raised):
+                raise answer.error
+            running.extend(map(_Forked, islice(left, 1)))
+            yield answer
     finally:
-        process.end()
-    if isinstance(answer, _Raised):
-        raise answer.error
-    result: Result = answer
-    return result
+        for process in running:
+            process.end()
 
 
 def _do(work: Callable[[], object], inherited: Connection, connection: Connection, log: IO[bytes]) -> None:

@@ -46,11 +46,12 @@ def test_the_network_is_the_same_as_compiled_here(monkeypatch: pytest.MonkeyPatc
     module = network()
     traced = trace(module, X)
     here = compile_network(traced, module, cpu())(X)
-    apart = compile_apart(traced, module, cpu(), lambda *_: None)
+    apart, again, _ = compile_apart(traced, [module] * 3, cpu(), lambda *_: None)
+    assert torch.equal(again(X), here)
     assert torch.equal(apart(X), here)
     assert (apart.weight_bytes > 0, apart.kernels) == (True, compile_network(traced, module, cpu()).kernels)
     monkeypatch.setattr(compiling, "can_fork", lambda: False)
-    assert torch.equal(compile_apart(traced, module, cpu(), lambda *_: None)(X), here)
+    assert torch.equal(compile_apart(traced, [module], cpu(), lambda *_: None)[0](X), here)
 
 
 @pytest.mark.parametrize(
@@ -69,5 +70,5 @@ def test_a_fault_is_one_line(
     monkeypatch.setattr(compiling, "_link", fault)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(CompileError, match=message):
-        compile_apart(traced, module, cpu(), lambda *_: None, Bounds(seconds=1))
+        compile_apart(traced, [module, module], cpu(), lambda *_: None, Bounds(seconds=1))
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ for all ``0 <= d_k < dims[k].extent``, reads outside of ``x`` being zero. Points
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from math import prod
 
@@ -31,7 +32,7 @@ class Dim:
     output: Point
     in_weight: bool
 
-    @property
+    @cached_property
     def role(self) -> str:
         """``pixel`` (input and output), ``group`` (all three), ``out`` (weight and output), ``reduce``."""
         if not self.in_weight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from loopwright.lowering.network import CompiledNetwork, LinkedNetwork, LoweredN
 from loopwright.lowering.network_kernels import ScheduleChoice
 from loopwright.models.network import Network
 from loopwright.search.workers.local import can_fork
+from loopwright.targets.cpu import usable_processors
 from loopwright.targets.target import Target
 
 BOUNDS = Bounds(seconds=1800)
@@ -21,22 +23,33 @@ BOUNDS = Bounds(seconds=1800)
 
 
 def compile_apart(
-    network: Network, module: nn.Module, target: Target, choose: ScheduleChoice, bounds: Bounds = BOUNDS
-) -> CompiledNetwork:
-    """`loopwright.lowering.network.compile_network`, with TVM's compiler and the linker in a forked process. Raises
-    `CompileError` also where that crashes, hangs or takes all memory. Where forking is no way, this process compiles.
+    network: Network, modules: Iterable[nn.Module], target: Target, choose: ScheduleChoice, bounds: Bounds = BOUNDS
+) -> list[CompiledNetwork]:
+    """What `loopwright.lowering.network.compile_network` makes of each of ``modules``, with TVM's compiler and the
+    linker in forked processes, as many at once as there are processors. Raises `CompileError` also where that crashes,
+    hangs or takes all memory. Where forking is no way, this process compiles.
     """
-    lowered = lower_network(network, module, target, choose)
+    lowering = (lower_network(network, module, target, choose) for module in modules)
     if not can_fork():
-        return CompiledNetwork(lowered.build(), target.threads)
+        return [CompiledNetwork(own.build(), target.threads) for own in lowering]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
-        library = Path(folder) / "network.so"
+        begun: list[tuple[LoweredNetwork, Path]] = []
+
+        def links() -> Iterator[Callable[[], int]]:
+            for number, lowered in enumerate(lowering):
+                begun.append((lowered, Path(folder) / f"{number}.so"))
+                yield partial(_link, *begun[-1])
+
         try:
-            weight_bytes = forked(partial(_link, lowered, library), bounds)
+            weights = list(forked(links(), bounds, at_once=usable_processors()))
         except FaultError as error:
             raise CompileError(f"compiling {network.name} met a {error.stage}: {error}") from error
-        linked = LinkedNetwork(library, lowered.signature, lowered.kernels, lowered.notes, weight_bytes)
-        return CompiledNetwork(linked, target.threads)
+        return [
+            CompiledNetwork(
+                LinkedNetwork(library, lowered.signature, lowered.kernels, lowered.notes, weight_bytes), target.threads
+            )
+            for (lowered, library), weight_bytes in zip(begun, weights, strict=True)
+        ]
 
 
 def _link(lowered: LoweredNetwork, library: Path) -> int:

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from hashlib import sha256
 from math import isfinite
 from time import monotonic
+from typing import Self
 
 import numpy as np
 import torch
@@ -185,22 +185,26 @@ def run_search(
                 judged[number] = scored
             if len(exact) > len(legal):
                 progress.note(f"{len(exact) - len(legal)} fast candidates rejected by their scores on all images")
-            build = partial(_Compiled.of, _Source(network, trained, minibatch), pool.space, latencies, target)
-            original, *compiled = [build(found) for found in (_original(judge, pool), *(exact[own] for own in legal))]
-            networks, images = [original, *compiled], np.resize(minibatch.images, network.input_shape)
-            key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in networks)]
-            before, *after = kept(key, lambda: _measured(networks, images))
-            for found, taken in [(original, before), *zip(compiled, after, strict=True)]:
-                progress.happened(NetworkTimed(str(found.candidate.candidate), taken.median_ms))
-            chosen, timing = _fastest([(original, before), *zip(compiled, after, strict=True)])
+            source = _Source(network, trained, minibatch)
+            candidates = [_original(judge, pool), *(exact[own] for own in legal)]
+            built = [_Built.of(source, pool.space, latencies, own) for own in candidates]
+            compiled = _all_compiled(network, built, target, latencies)
+            images = np.resize(minibatch.images, network.input_shape)
+            key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in built)]
+            timings = kept(key, lambda: _measured(compiled, images))
+            for candidate, taken in zip(candidates, timings, strict=True):
+                progress.happened(NetworkTimed(str(candidate.candidate), taken.median_ms))
+            fastest = min(range(len(timings)), key=lambda k: timings[k].median_ms)
+            chosen = built[fastest]
             if chosen.saving:
                 progress.note(chosen.saving)
-    funnel.passed("timed", len(compiled))
-    funnel.passed("chosen", int(chosen is not original))
+    funnel.passed("timed", len(legal))
+    funnel.passed("chosen", int(fastest > 0))
     return Outcome(
         network, pool.space, minibatch, latencies, funnel, judge.original_score, tuple(judged),
-        tuple((finalist.candidate, taken) for finalist, taken in zip(compiled, after, strict=True)),
-        chosen.candidate, chosen.choices, chosen.saving, chosen.module, chosen.network, before, timing, judge.reuse,
+        tuple(zip(candidates[1:], timings[1:], strict=True)),
+        chosen.candidate, chosen.choices, chosen.saving, chosen.module, compiled[fastest],
+        timings[0], timings[fastest], judge.reuse,
     )  # fmt: skip
 
 
@@ -246,14 +250,19 @@ def _on_all_images(evaluation: Evaluation, judge: Judge) -> tuple[dict[int, Judg
     return exact, legal
 
 
-def _measured(compiled: Sequence[_Compiled], images: np.ndarray) -> list[Measurement]:
+def _measured(compiled: Sequence[CompiledNetwork], images: np.ndarray) -> list[Measurement]:
     """All networks in one interleaved run."""
-    runners = [candidate.network.runner(images) for candidate in compiled]
-    return measure(runners, Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
+    return measure([own.runner(images) for own in compiled], Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
 
 
-def _fastest(measured: Sequence[tuple[_Compiled, Measurement]]) -> tuple[_Compiled, Measurement]:
-    return min(measured, key=lambda pair: pair[1].median_ms)
+def _all_compiled(
+    network: Network, built: Sequence[_Built], target: Target, latencies: OperatorLatencies
+) -> list[CompiledNetwork]:
+    """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
+    compiled = compile_apart(network, [own.module for own in built], target, latencies.schedule)
+    for own, found in zip(built, compiled, strict=True):
+        require_agreement(network, own.judged, found)
+    return compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,28 +290,21 @@ class _Source:
 
 
 @dataclass(frozen=True, eq=False)
-class _Compiled:
-    """A candidate without what nobody reads, as a PyTorch module, and the same compiled with the schedules that were
-    timed; with the weights of the module that was judged."""
+class _Built:
+    """A candidate as a PyTorch module: as it was ``judged``, and without what nobody reads, with the same weights."""
 
     candidate: Judged
     choices: Mapping[str, Choice]
     saving: str
+    judged: nn.Module
     module: nn.Module
-    network: CompiledNetwork
 
     @classmethod
-    def of(
-        cls, source: _Source, space: SearchSpace, latencies: OperatorLatencies, target: Target, candidate: Judged
-    ) -> _Compiled:
-        """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
-        network, chosen = source.network, space.chosen(candidate.candidate)
-        choices = shrunk(network, space, chosen, latencies)
+    def of(cls, source: _Source, space: SearchSpace, latencies: OperatorLatencies, candidate: Judged) -> Self:
+        chosen = space.chosen(candidate.candidate)
+        choices = shrunk(source.network, space, chosen, latencies)
         judged = source.module(chosen)
-        module = source.shrunk(choices, judged)
-        compiled = compile_apart(network, module, target, latencies.schedule)
-        require_agreement(network, judged, compiled)
-        return cls(candidate, choices, saving(space, chosen, choices), module, compiled)
+        return cls(candidate, choices, saving(space, chosen, choices), judged, source.shrunk(choices, judged))
 
     def identity(self, space: SearchSpace, latencies: OperatorLatencies) -> str:
         """Equal for networks that run the same kernels."""

@@ -11,7 +11,9 @@ notice.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -62,14 +64,22 @@ def _contraction_cycles(form: OperatorForm, contraction: Contraction, schedule: 
 
 def _share_inside(form: OperatorForm, contraction: Contraction) -> float:
     """The share of instances that read from inside of the input; the others are left out."""
-    return prod(_share_inside_axis(form.input_shape[axis], contraction, axis) for axis in (1, 2))
+    return prod(
+        _share_inside_axis(
+            form.input_shape[axis],
+            contraction.input_offset[axis],
+            tuple((dim.input[axis], dim.extent) for dim in contraction.dims if dim.input[axis]),
+        )
+        for axis in (1, 2)
+    )
 
 
-def _share_inside_axis(size: int, contraction: Contraction, axis: int) -> float:
-    read = np.array([contraction.input_offset[axis]])
-    for dim in contraction.dims:
-        if dim.input[axis]:
-            read = (read[:, None] + dim.input[axis] * np.arange(dim.extent)).ravel()
+@lru_cache(maxsize=1024)
+def _share_inside_axis(size: int, offset: int, dims: tuple[tuple[int, int], ...]) -> float:
+    """``dims`` are steps and extents."""
+    read = np.array([offset])
+    for step, extent in dims:
+        read = (read[:, None] + step * np.arange(extent)).ravel()
     return float(((read >= 0) & (read < size)).mean())
 
 
@@ -100,7 +110,9 @@ def _cycles(digits: Digits, share_inside: float, target: Target) -> float:
     tasks, walked = digits.extent("task"), digits.extent("walk")
     strips = _strip_widths(digits)
     steps = digits.extent("reduce") * digits.extent("tap")
-    tiles = sum(_tile_cycles(digits, width, steps * share_inside, target) for width in strips)
+    tiles = sum(
+        count * _tile_cycles(digits, width, steps * share_inside, target) for width, count in Counter(strips).items()
+    )
     compute = walked * tiles + CYCLES_PER_TASK
     weight_bytes = FLOAT_BYTES * steps * digits.extent("channel") * digits.extent("lane")
     streamed = tasks * walked * len(strips) * weight_bytes / CACHED_BYTES_PER_CYCLE

@@ -55,7 +55,14 @@ class Digits:
 
     def extent(self, kind: str) -> int:
         """The product of the extents of that kind."""
-        return prod(digit.extent for digit in self.of(kind))
+        return self._extents.get(kind, 1)
+
+    @cached_property
+    def _extents(self) -> dict[str, int]:
+        extents: dict[str, int] = {}
+        for digit in self.digits:
+            extents[digit.kind] = extents.get(digit.kind, 1) * digit.extent
+        return extents
 
     @cached_property
     def input_axes(self) -> Axes:

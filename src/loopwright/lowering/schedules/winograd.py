@@ -11,7 +11,7 @@ Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016),
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 import numpy as np
@@ -90,6 +90,7 @@ class Windows:
         return self.kernel_rows, self.kernel_columns
 
 
+@lru_cache(maxsize=4096)
 def windows(contraction: Contraction) -> Windows | None:
     """``None`` for a contraction of any other kind."""
     dims = list(enumerate(contraction.dims))
