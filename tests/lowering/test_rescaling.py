@@ -134,6 +134,6 @@ def test_a_settled_network_starts_better_and_learns_faster_than_one_from_scratch
     scratch = transformed(trace(fresh, torch.zeros(1, 3, 8, 8)), forms(traced))
     assert loss(original) < loss(settled) < loss(unsettled)
     for module in (settled, scratch):
-        for _ in Loop(module.train(), data, FullSchedule(epochs=3, batch=32, peak=0.1), 0):
+        for _ in Loop(module.train(), data, FullSchedule(epochs=1, batch=32, peak=0.1), 0):
             pass
     assert loss(settled) < loss(scratch)

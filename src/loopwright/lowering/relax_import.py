@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ def import_network(network: Network, module: nn.Module) -> ImportedNetwork:
     _require_representable(network)
     program = _decomposed(network.program)
     _require_stateless(program, network.name)
-    _take_state(program, module)
+    _take_state(program, network.program.state_dict)
+    _take_state(program, {name: own.detach() for name, own in module.state_dict(keep_vars=True).items()})
     try:
         imported = from_exported_program(
             program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False
@@ -112,18 +114,21 @@ def _reason(error: BaseException, program: ExportedProgram) -> str:
     return f"TVM's importer lacks {', '.join(places)}" if places else usercode.first_line(error)
 
 
+_DECOMPOSED: WeakKeyDictionary[ExportedProgram, ExportedProgram] = WeakKeyDictionary()
+
+
 def _decomposed(program: ExportedProgram) -> ExportedProgram:
-    """The program over PyTorch's core operations, a copy."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return program.run_decompositions(decompositions())
+    """The program over PyTorch's core operations, a copy; the same one every time."""
+    if program not in _DECOMPOSED:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            _DECOMPOSED[program] = program.run_decompositions(decompositions())
+    return _DECOMPOSED[program]
 
 
-def _take_state(program: ExportedProgram, module: nn.Module) -> None:
-    """Puts the module's parameters and buffers into the decomposed program, which has a dictionary of its own."""
-    state = module.state_dict(keep_vars=True)
-    for name in program.state_dict.keys() & state.keys():
-        program.state_dict[name] = state[name].detach()
+def _take_state(program: ExportedProgram, state: Mapping[str, torch.Tensor]) -> None:
+    """Puts these parameters and buffers into the decomposed program, which has a dictionary of its own."""
+    program.state_dict.update({name: own for name, own in state.items() if name in program.state_dict})
 
 
 def _parameters(program: ExportedProgram) -> dict[str, np.ndarray]:

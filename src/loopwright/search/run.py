@@ -188,6 +188,7 @@ def run_search(
             source = _Source(network, trained, minibatch)
             candidates = [_original(judge, pool), *(exact[own] for own in legal)]
             built = [_Built.of(source, pool.space, latencies, own) for own in candidates]
+            progress.note(f"compiling the original and the {len(legal)} fastest legal networks")
             compiled = _all_compiled(network, built, target, latencies)
             images = np.resize(minibatch.images, network.input_shape)
             key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in built)]

@@ -15,7 +15,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.isolation import Bounds, FaultError, Isolated
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.lowering.schedules.cost import estimated_cycles
+from loopwright.lowering.schedules.cost import Tiling
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
@@ -107,7 +107,7 @@ class OperatorLatencies:
         """What the schedules' cost model expects, in cycles: good enough to say what to time."""
         if choice.key not in self._estimates:
             stages = ((form, self._schedules(form)[0]) for form in choice.form.stages)
-            self._estimates[choice.key] = sum(estimated_cycles(form, first, self._target) for form, first in stages)
+            self._estimates[choice.key] = sum(Tiling.of(form, first, self._target).cycles for form, first in stages)
         return self._estimates[choice.key]
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:

@@ -7,7 +7,7 @@ import pytest
 from loopwright.ir.contraction import operator_form
 from loopwright.ir.loopnest import LoopNest
 from loopwright.lowering.kernel import Epilogue, schedules
-from loopwright.lowering.schedules.cost import tile_shapes
+from loopwright.lowering.schedules.cost import Tiling
 from loopwright.lowering.schedules.given import Given, given
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
@@ -56,7 +56,7 @@ def test_a_tile_that_is_given_is_the_tile_of_the_kernel() -> None:
     own, target = nest("tile(oh: 2, ow: 3)"), cpu(threads=2)
     form = operator_form(own)
     for schedule in schedules(form, target, given(own)):
-        ((_, _, rows, columns, *_),) = tile_shapes(form, schedule, target)
+        ((_, _, rows, columns, *_),) = Tiling.of(form, schedule, target).shapes
         assert (rows, columns) == (2, 3)
 
 

@@ -10,7 +10,7 @@ import pytest
 from loopwright import targets
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.kernel import build_kernel
-from loopwright.lowering.schedules.cost import estimated_cycles
+from loopwright.lowering.schedules.cost import Tiling
 from loopwright.lowering.schedules.digits import cut
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -116,5 +116,5 @@ def test_the_estimate_prefers_inputs_that_are_loaded_once() -> None:
     target = targets.named("cpu-avx512")
     by_input, by_tap = (CpuSchedule(16, 1, 2, 7, unroll) for unroll in (True, False))
     form = conv(64, 64, 28, groups=64)
-    assert estimated_cycles(form, by_input, target) < estimated_cycles(form, by_tap, target)
+    assert Tiling.of(form, by_input, target).cycles < Tiling.of(form, by_tap, target).cycles
     assert is_stationary(cut(form.contractions[0], variants(form, target)[0], 16))

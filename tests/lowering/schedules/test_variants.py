@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loopwright.lowering.schedules.cost import tile_shapes
+from loopwright.lowering.schedules.cost import Tiling
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.variants import variants
 from loopwright.targets.cpu import VECTOR_UNITS
@@ -26,7 +26,7 @@ FORMS = [
 def test_variants_differ_and_fit_the_registers(form, target: Target) -> None:  # type: ignore[no-untyped-def]
     found = variants(form, target)
     assert 1 <= len(found) <= 24
-    assert len({tile_shapes(form, schedule, target) for schedule in found}) == len(found)
+    assert len({Tiling.of(form, schedule, target).shapes for schedule in found}) == len(found)
     assert all(schedule.accumulators < target.vector_registers for schedule in found)
 
 

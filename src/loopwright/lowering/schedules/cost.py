@@ -12,7 +12,7 @@ notice.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -47,19 +47,45 @@ CYCLES_PER_STATIONARY_STORE = 1
 FEW_UPDATES, MANY_UPDATES = 5000, 1600
 
 
-def estimated_cycles(form: OperatorForm, schedule: CpuSchedule, target: Target) -> float:
-    """Cycles of one core for one image, summed over the contractions and divided among the threads."""
-    if schedule.one_thread:
-        target = replace(target, threads=1)
-    return sum(_contraction_cycles(form, contraction, schedule, target) for contraction in form.contractions)
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """What a schedule comes to for a form: each contraction cut into digits, or into minimal filtering's."""
 
+    form: OperatorForm
+    schedule: CpuSchedule
+    target: Target
+    parts: tuple[Digits | WinogradContraction, ...]
 
-def _contraction_cycles(form: OperatorForm, contraction: Contraction, schedule: CpuSchedule, target: Target) -> float:
-    block = channel_block(form.input_shape[0], target.vector_lanes)
-    filtered = cut_windows(contraction, schedule, block)
-    if filtered is not None:
-        return _filtered_cycles(filtered, target)
-    return _cycles(cut(contraction, schedule, block), _share_inside(form, contraction), target)
+    @classmethod
+    def of(cls, form: OperatorForm, schedule: CpuSchedule, target: Target) -> Tiling:
+        block = channel_block(form.input_shape[0], target.vector_lanes)
+        parts = (cut_windows(own, schedule, block) or cut(own, schedule, block) for own in form.contractions)
+        return cls(form, schedule, target, tuple(parts))
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of one core for one image, summed over the contractions and divided among the threads."""
+        target = replace(self.target, threads=1) if self.schedule.one_thread else self.target
+        return sum(
+            _filtered_cycles(part, target)
+            if isinstance(part, WinogradContraction)
+            else _cycles(part, _share_inside(self.form, part.contraction), target)
+            for part in self.parts
+        )
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """For every contraction lanes, channels, rows, columns, whether the reduction goes by the inputs, and whether
+        one thread does all, or with minimal filtering lanes, channels, tiles, their size, and whether tasks share out
+        channels."""
+        return tuple(self._shape(part) for part in self.parts)
+
+    def _shape(self, part: Digits | WinogradContraction) -> tuple[int, ...]:
+        if isinstance(part, Digits):
+            extents = (part.extent(kind) for kind in ("lane", "channel", "row", "column"))
+            return (*extents, is_stationary(part), self.schedule.one_thread)
+        held = tuple(part.digits.extent(kind) for kind in ("lane", "channel"))
+        return (*held, part.tiles, part.filtering.size, part.by_channel)
 
 
 def _share_inside(form: OperatorForm, contraction: Contraction) -> float:
@@ -200,21 +226,3 @@ def _strip_widths(digits: Digits) -> list[int]:
         return [1]
     total = digits.contraction.dims[strips[0].dim].extent
     return [min(columns, total - start) for start in range(0, total, columns)]
-
-
-def tile_shapes(form: OperatorForm, schedule: CpuSchedule, target: Target) -> tuple[tuple[int, ...], ...]:
-    """What a schedule comes to for every contraction: lanes, channels, rows, columns, whether the reduction goes by the
-    inputs, and whether one thread does all, or with minimal filtering lanes, channels, tiles, their size, and whether
-    tasks share out channels."""
-    block = channel_block(form.input_shape[0], target.vector_lanes)
-    return tuple(_tile_shape(contraction, schedule, block) for contraction in form.contractions)
-
-
-def _tile_shape(contraction: Contraction, schedule: CpuSchedule, block: int) -> tuple[int, ...]:
-    filtered = cut_windows(contraction, schedule, block)
-    if filtered is None:
-        digits = cut(contraction, schedule, block)
-        extents = (digits.extent(kind) for kind in ("lane", "channel", "row", "column"))
-        return (*extents, is_stationary(digits), schedule.one_thread)
-    held = tuple(filtered.digits.extent(kind) for kind in ("lane", "channel"))
-    return (*held, filtered.tiles, filtered.filtering.size, filtered.by_channel)

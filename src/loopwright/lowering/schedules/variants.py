@@ -10,7 +10,7 @@ from math import prod
 from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
-from loopwright.lowering.schedules.cost import ISSUED_PER_CYCLE, estimated_cycles, tile_shapes
+from loopwright.lowering.schedules.cost import ISSUED_PER_CYCLE, Tiling
 from loopwright.lowering.schedules.digits import cut
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.given import Given
@@ -39,8 +39,8 @@ def variants(form: OperatorForm, target: Target, given: Given | None = None) -> 
     first, since estimates compare tiles of one algorithm better than algorithms. All follow what is ``given``."""
     distinct: dict[object, tuple[float, CpuSchedule]] = {}
     for schedule in map((given or Given()).imposed_on, _candidates(form, target)):
-        shapes = tile_shapes(form, schedule, target)
-        estimate = estimated_cycles(form, schedule, target)
+        tiling = Tiling.of(form, schedule, target)
+        shapes, estimate = tiling.shapes, tiling.cycles
         known = distinct.get(shapes)
         if known is None or estimate < known[0]:
             distinct[shapes] = (estimate, schedule)
