@@ -27,6 +27,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any, ParamSpec, Self, TypeVar
 
+from loopwright.memory import resident_bytes, usable_bytes
 from loopwright.processes import end_with_parent, how_it_ended
 
 Arguments = ParamSpec("Arguments")
@@ -52,11 +53,8 @@ class FaultError(Exception):
 
 
 def half_of_memory() -> int:
-    """Half of the bytes of memory that this machine has, or that this process's control group may use."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError):  # no control group, or one without a limit ("max")
-        physical = min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return physical // 2
+    """Half of the bytes of memory that can be used."""
+    return usable_bytes() // 2
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class _Process(ABC):
             while not self._connection.poll(WATCHED_EVERY_S):
                 if monotonic() > end:
                     raise FaultError(TIME, f"not done within {bounds.seconds:g} s")
-                if self._resident_bytes() > bounds.memory_bytes:
+                if resident_bytes(self.pid) > bounds.memory_bytes:
                     raise _out_of_memory(bounds)
             answer = self._connection.recv()
         except (EOFError, ConnectionError) as error:
@@ -160,12 +158,6 @@ class _Process(ABC):
             self.wait()
         self._connection.close()
         self._log.close()
-
-    def _resident_bytes(self) -> int:
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError):  # no Linux, or the process has just ended
-            return 0
 
     def _ended(self) -> str:
         """How the process ended, with the last line that it wrote before any trace of its stack."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from loopwright.errors import ArgumentError, LoopwrightError
-from loopwright.search.workers import LocalWorkers
+from loopwright.search.workers import LocalWorkers, local
+
+MIB = 1024**2
 
 
 def scaled(thing: int, item: int) -> int:
@@ -58,6 +61,23 @@ def test_results_come_in_the_order_of_the_items(count: int):
         assert list(workers.map(scaled, range(20))) == [10 * item for item in range(20)]
         assert list(workers.map(scaled, [])) == []
         assert list(workers.map(scaled, [7])) == [70]
+
+
+def takes_memory(_thing: object, _item: object) -> int:
+    taken = bytearray(64 * MIB)
+    time.sleep(0.02)
+    return os.getpid() + 0 * len(taken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize(("available", "processes"), [(0, 1), (60 * MIB, 1), (10_000 * MIB, 3)])
+def test_there_are_no_more_processes_than_memory_suffices_for(
+    available: int, processes: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(local, "available_bytes", lambda: available)
+    with LocalWorkers(0, 3) as workers:
+        assert len(set(workers.map(takes_memory, range(20)))) == processes
+        assert len(set(workers.map(takes_memory, range(20)))) == processes
 
 
 def test_the_thing_need_not_be_picklable():

@@ -7,6 +7,7 @@ one worker, this process does the work.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from loopwright.memory import available_bytes, peak_bytes, resident_bytes
 from loopwright.processes import end_with_parent
 from loopwright.search.workers.work import (
     Item,
@@ -47,8 +49,20 @@ class LocalCrew:
 
 @dataclass(frozen=True, eq=False)
 class _Worker:
+    """``shared`` is what it had in memory when it was forked: this process's, in bytes."""
+
     process: BaseProcess
     connection: Connection
+    shared: int
+
+    @property
+    def taken(self) -> int:
+        """What it has taken since, in bytes."""
+        return resident_bytes(self.process.pid or 0) - self.shared
+
+    @property
+    def most_taken(self) -> int:
+        return peak_bytes(self.process.pid or 0) - self.shared
 
 
 class _LostError(Exception):
@@ -56,11 +70,13 @@ class _LostError(Exception):
 
 
 class LocalWorkers(Workers[Thing]):
-    """``count`` processes that are forked from this one when they are needed."""
+    """At most ``count`` processes that are forked from this one when they are needed: no more than memory suffices for,
+    by what one has taken for its first piece of work."""
 
     def __init__(self, thing: Thing, count: int):
         self._thing, self._count = thing, count
         self._workers: dict[Connection, _Worker] = {}
+        self._needed: int | None = None
 
     def close(self) -> None:
         for worker in self._workers.values():
@@ -86,7 +102,7 @@ class LocalWorkers(Workers[Thing]):
         finished: dict[int, Result] = {}
         taken = 0
         while busy or tasks.more():
-            while len(busy) < self._count and tasks.more():
+            while len(busy) < self._room() and tasks.more():
                 self._give(work, tasks, busy)
             tasks.fill(self._count)  # drawn while the workers are busy
             ready = wait(list(busy))
@@ -99,6 +115,13 @@ class LocalWorkers(Workers[Thing]):
             while taken in finished:
                 yield finished.pop(taken)
                 taken += 1
+
+    def _room(self) -> int:
+        """How many processes there may be now."""
+        if self._needed is None:
+            return 1
+        free = available_bytes() + sum(max(0, worker.taken) for worker in self._workers.values())
+        return max(1, min(self._count, free // max(1, self._needed)))
 
     def _give(self, work: bytes, tasks: Tasks[Item], busy: dict[Connection, Task[Item]]) -> None:
         """The next task to a worker that has none."""
@@ -124,6 +147,7 @@ class LocalWorkers(Workers[Thing]):
             answered = connection.recv_bytes()
         except (EOFError, ConnectionResetError) as error:
             raise _LostError(self._removed(connection)) from error
+        self._needed = max(self._needed or 0, self._workers[connection].most_taken)
         return result_of(answered)
 
     def _removed(self, connection: Connection) -> str:
@@ -151,7 +175,7 @@ def _forked(thing: object, others: Iterable[Connection]) -> _Worker:
         warnings.simplefilter("ignore", DeprecationWarning)  # threads are running; the worker uses nothing of theirs
         process.start()
     there.close()
-    return _Worker(process, here)
+    return _Worker(process, here, resident_bytes(os.getpid()))
 
 
 def _serve(thing: object, connection: Connection, inherited: Iterable[Connection]) -> None:
