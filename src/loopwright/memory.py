@@ -33,8 +33,13 @@ def resident_bytes(pid: int) -> int:
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmRSS")
 
 
+def own_bytes(pid: int) -> int:
+    """The same without files that are mapped; what a fork of it begins with."""
+    return _kibibytes(Path(f"/proc/{pid}/status"), "RssAnon")
+
+
 def peak_bytes(pid: int) -> int:
-    """The most that it has had."""
+    """The most that it has had resident."""
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from loopwright.memory import available_bytes, peak_bytes, resident_bytes
+from loopwright.memory import available_bytes, own_bytes, peak_bytes
 from loopwright.processes import end_with_parent
 from loopwright.search.workers.work import (
     Item,
@@ -58,7 +58,7 @@ class _Worker:
     @property
     def taken(self) -> int:
         """What it has taken since, in bytes."""
-        return resident_bytes(self.process.pid or 0) - self.shared
+        return own_bytes(self.process.pid or 0) - self.shared
 
     @property
     def most_taken(self) -> int:
@@ -175,7 +175,7 @@ def _forked(thing: object, others: Iterable[Connection]) -> _Worker:
         warnings.simplefilter("ignore", DeprecationWarning)  # threads are running; the worker uses nothing of theirs
         process.start()
     there.close()
-    return _Worker(process, here, resident_bytes(os.getpid()))
+    return _Worker(process, here, own_bytes(os.getpid()))
 
 
 def _serve(thing: object, connection: Connection, inherited: Iterable[Connection]) -> None:
