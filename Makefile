@@ -37,7 +37,7 @@ test soak: export OMP_WAIT_POLICY := passive
 test soak: export OPENBLAS_NUM_THREADS := 1
 test soak: export TVM_THREAD_POOL_SPIN_COUNT := 0
 test: $(INSTALLED) ## All tests and the examples in docstrings
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 soak: $(INSTALLED) ## The slow tests, and 20,000 drawn derivations: an hour or two of two cores
 	$(BIN)/python -m pytest -n $(JOBS) -m slow

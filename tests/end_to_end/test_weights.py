@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cosine_similarity
 
 import loopwright
 from loopwright.cli.main import run
@@ -80,9 +81,8 @@ def test_the_result_has_the_trained_weights_that_it_still_reads(folder: Path) ->
         for name, elements in operator.origins().items():
             own = operator.get_parameter(name).detach()
             wanted = values[torch.from_numpy(elements) % values.numel()]
-            factor = (own * wanted).sum() / wanted.square().sum()
-            assert torch.allclose(own, wanted * factor, atol=1e-6)
-            assert 0.3 < factor < 10
+            assert not torch.equal(own, wanted), "fitted to what its layer sees"
+            assert cosine_similarity(own.flatten(), wanted.flatten(), 0) > 0.3
     assert module.get_buffer("norm.num_batches_tracked") == 1
     summary = json.loads((folder / "trained" / "summary.json").read_text())
     assert any(f"weights inherited from {folder / 'trained.pt'}" in note for note in summary["notes"])

@@ -96,6 +96,33 @@ def test_every_layer_keeps_the_scale_of_its_outputs(norms: bool) -> None:
     assert all(child.training for child in module.modules())
 
 
+@pytest.mark.parametrize("norms", [True, False])
+def test_what_layers_put_out_is_nearer_to_the_originals_the_longer_they_are_fitted(norms: bool) -> None:
+    original = network(norms, bias=not norms)
+    traced = trace(original, torch.zeros(1, 3, 8, 8))
+    x = normalised(images().part(0, 64), torch.float32)
+    wanted = outputs(original, x, training=True)
+    last = dict.fromkeys(SEQUENCES, float("inf"))
+    for steps in (0, 2, 20):
+        module = transformed(traced, forms(traced))
+        settle(module, original, [x], steps)
+        found = outputs(module, x, training=True)
+        missed = {name: float((found[name] - wanted[name]).square().sum()) for name in SEQUENCES}
+        assert missed["3"] < 0.98 * last["3"], "the first, of which the input is the original's"
+        assert sum(missed.values()) < sum(last.values())
+        last = missed
+
+
+def test_where_nothing_was_removed_the_weights_stay() -> None:
+    original = network(norms=True)
+    traced = trace(original, torch.zeros(1, 3, 8, 8))
+    nest = traced.transformable_layer("3").operator.nest()
+    module = transformed(traced, {"3": operator_form(TransformationSequence.parse("tile(co: 4)").apply(nest))})
+    settle(module, original, [torch.randn(8, 3, 8, 8)])
+    own, wanted = module.get_parameter("3.weight_0"), original.get_parameter("3.weight")
+    assert torch.allclose(own.flatten(), wanted.flatten(), atol=1e-4)
+
+
 def test_statistics_are_the_means_over_the_batches() -> None:
     module = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.BatchNorm2d(3, track_running_stats=False))
     batches = [torch.randn(16, 3, 4, 4) * 2 + 1 for _ in range(3)]

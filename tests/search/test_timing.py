@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def faulty(form: OperatorForm, *arguments: Any) -> Tuned:
     return tune_checked(form, *arguments)
 
 
-def latencies(store: Store, **named: Any) -> OperatorLatencies:
-    return OperatorLatencies(1, TARGET, store, SHORT, bounds=BOUNDS, **named)
+def latencies(store: Store, bounds: Bounds = BOUNDS, **named: Any) -> OperatorLatencies:
+    return OperatorLatencies(1, TARGET, store, SHORT, bounds=bounds, **named)
 
 
 def failures(store: Store, of: OperatorLatencies, form: OperatorForm) -> list[Failure | None]:
@@ -77,8 +78,9 @@ def test_a_fault_is_recorded_and_others_are_timed(
     form: OperatorForm, stage: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "tune_checked", faulty)
+    bounds = BOUNDS if form == HANGS else replace(BOUNDS, seconds=60)
     with Store.open(tmp_path / "store.sqlite") as store:
-        with latencies(store, tried=1) as first:
+        with latencies(store, bounds, tried=1) as first:
             assert first.of_form(form, "group(co, ci, 2)") == FAILED
             assert first.of_form(GOOD).latency_ms > 0
         assert first.failures == [f"group(co, ci, 2), {schedules(form, TARGET)[0]}: {stage}: {message}"]
