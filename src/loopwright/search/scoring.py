@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -24,11 +25,13 @@ Choices = Mapping[str, Choice]
 ORIGINAL: Choices = {}
 CALIBRATION = f"{CHECK} calibration"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
+KEPT = 4
 
 
 class CandidateModules:
     """Candidates as PyTorch modules that share one copy of the network ``module``, of which ``layers`` can change, and
-    one module for each layer and operator, so that building a candidate costs next to nothing. The module of a
+    one module for each layer and operator, so that building a candidate costs next to nothing; those that were not used
+    for the longest time are dropped when they have more than `KEPT` times the network's parameters. The module of a
     candidate is good until the next is built.
 
     The copy is on ``device`` and computes in ``dtype`` (by default, where and in what the network does)."""
@@ -38,7 +41,9 @@ class CandidateModules:
     ):
         self._module = copy.deepcopy(module).to(device=device, dtype=dtype)
         self._convolutions = {layer: self._module.get_submodule(layer) for layer in layers}
-        self._operators: dict[tuple[str, str], OperatorModule] = {}
+        self._operators: OrderedDict[tuple[str, str], OperatorModule] = OrderedDict()
+        self._most = KEPT * _parameters(module)
+        self._kept = 0
 
     def build(self, choices: Choices) -> nn.Module:
         """The network with the layers of ``choices`` changed; all others are the original's."""
@@ -49,11 +54,20 @@ class CandidateModules:
 
     def _operator(self, layer: str, choice: Choice) -> OperatorModule:
         key = (layer, choice.key)
-        if key not in self._operators:
-            convolution = self._convolutions[layer]
-            assert isinstance(convolution, nn.Conv2d)
-            self._operators[key] = OperatorModule.from_conv(choice.form, convolution)
-        return self._operators[key]
+        if key in self._operators:
+            self._operators.move_to_end(key)
+            return self._operators[key]
+        convolution = self._convolutions[layer]
+        assert isinstance(convolution, nn.Conv2d)
+        operator = self._operators[key] = OperatorModule.from_conv(choice.form, convolution)
+        self._kept += _parameters(operator)
+        while self._kept > self._most and len(self._operators) > 1:
+            self._kept -= _parameters(self._operators.popitem(last=False)[1])
+        return operator
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class Scorer:

@@ -6,15 +6,18 @@ Latencies of layers add up, so the fastest network under linear constraints is t
 and so on, until nothing faster is found. A solution that loses the receptive field is not asked about: the layers that
 lose it together are found (`_conflict`), and that combination is forbidden.
 
-In each round, half of the solutions are those under the model's mean, each with another safety; the others under draws
-of what the model holds possible (Thompson sampling; Thompson, Biometrika 1933). At the end some are asked about that
-lose less or more than the check allows, or have far fewer parameters, for the sake of the front.
+In each round, half of the solutions are those under the model's mean, each with another safety. Solutions are extreme,
+and a model that knows only random candidates is too hopeful of them: a quarter are the networks of the greatest margin
+among those that are faster than the best by a given share, so that the search gets ahead step by step. The others are
+solutions under draws of what the model holds possible (Thompson sampling; Thompson, Biometrika 1933). At the end some
+are asked about that lose less or more than the check allows, or have far fewer parameters, for the sake of the front.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -29,6 +32,8 @@ FIRST = 32
 """Random candidates that the model starts from."""
 SAFETY = (0.0, 0.5, 1.0, 2.0)
 """By how many standard deviations of the model's noise a solution keeps away from the other decision."""
+REACHES = (0.85, 0.6)
+"""Shares of the best network's latency within which the greatest margin is asked for."""
 PATIENCE = 5
 """Rounds without a faster legal network after which the search ends."""
 WORTHWHILE = 0.995
@@ -53,11 +58,25 @@ class ExactSearch(Strategy):
         idle, asked = 0, True
         while asked and idle < PATIENCE and evaluation.left:
             before, model = evaluation.best_ms, solver.model()
-            wanted = [(model.mean, safety * model.noise) for safety in SAFETY]
-            wanted += [(model.drawn(normal.standard_normal(len(model.mean))), 0.0) for _ in range(BATCH - len(SAFETY))]
-            asked = bool(solver.ask(wanted, WORTHWHILE * before))
+            within = WORTHWHILE * before
+            wanted = [_Wanted(model.mean, safety * model.noise, within) for safety in SAFETY]
+            wanted += [_Wanted(model.mean, None, share * before) for share in REACHES]
+            while len(wanted) < BATCH:
+                wanted.append(_Wanted(model.drawn(normal.standard_normal(len(model.mean))), 0.0, within))
+            asked = bool(solver.ask(wanted))
             idle = 0 if evaluation.best_ms < WORTHWHILE * before else idle + 1
         solver.ask_for_front()
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """A network faster than ``below_ms`` of which ``weights`` say that its margin is at least ``least``, the fastest;
+    without ``least`` the one of the greatest margin. It has at most so many parameters, by default as the search."""
+
+    weights: np.ndarray
+    least: float | None
+    below_ms: float = inf
+    most: float | None = None
 
 
 class _Solver:
@@ -79,14 +98,11 @@ class _Solver:
         inputs = np.array([self._features.of(self._evaluation.choices(number)) for number in margins])
         return Surrogate.fit(self._features, inputs.reshape(-1, self._features.count), np.array(list(margins.values())))
 
-    def ask(
-        self, wanted: Sequence[tuple[np.ndarray, float]], below_ms: float = inf, most: float | None = None
-    ) -> list[int]:
-        """Asks about the fastest networks of which weights, one after another, say that they have the margin at least,
-        and at most so many parameters; gives the numbers of what was asked about."""
+    def ask(self, wanted: Sequence[_Wanted]) -> list[int]:
+        """Asks about what is wanted, as far as there is such a network; gives the numbers of what was asked about."""
         found = []
-        for weights, least in wanted:
-            choices = self._solution(weights, least, below_ms, self._evaluation.size.most if most is None else most)
+        for own in wanted:
+            choices = self._solution(own)
             if choices is None or not self._evaluation.left:
                 continue
             self._programme.forbid(choices)
@@ -99,17 +115,19 @@ class _Solver:
     def ask_for_front(self) -> None:
         """Asks about networks for those who want to lose less, or more, or have less memory."""
         mean = self.model().mean
-        self.ask([(mean, margin) for margin in FRONT])
-        for share in SMALLER:
-            self.ask([(mean, 0.0)], most=share * self._evaluation.size.original)
+        self.ask([_Wanted(mean, margin) for margin in FRONT])
+        self.ask([_Wanted(mean, 0.0, most=share * self._evaluation.size.original) for share in SMALLER])
 
-    def _solution(self, weights: np.ndarray, least: float, below_ms: float, most: float) -> Choices | None:
-        evaluation, programme, margins = self._evaluation, self._programme, self._parts @ weights
+    def _solution(self, wanted: _Wanted) -> Choices | None:
+        evaluation, programme, margins = self._evaluation, self._programme, self._parts @ wanted.weights
+        most = evaluation.size.most if wanted.most is None else wanted.most
         sizes = [(self._parameters, most - evaluation.size.original)]
         for _ in range(CONFLICTS):
-            choices = programme.fastest([(margins, least - weights[0])], sizes, below_ms)
-            if choices is None and not evaluation.accepted:
-                choices = programme.greatest(margins, sizes, below_ms)
+            choices = None
+            if wanted.least is not None:
+                choices = programme.fastest([(margins, wanted.least - wanted.weights[0])], sizes, wanted.below_ms)
+            if choices is None and (wanted.least is None or not evaluation.accepted):
+                choices = programme.greatest(margins, sizes, wanted.below_ms)
             if not choices or evaluation.keeps_structure(choices):
                 return choices or None
             programme.forbid(choices, conflict(choices, evaluation.keeps_structure))
