@@ -22,7 +22,7 @@ from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
 from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork
-from loopwright.lowering.rescaling import inherited
+from loopwright.lowering.settling import inherited
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError
-from loopwright.lowering.rescaling import inherited
+from loopwright.lowering.settling import inherited
 from loopwright.models.given import GivenNetwork
 from loopwright.models.network import Network
 from loopwright.models.weights import load_state

@@ -62,6 +62,7 @@ class _Worker:
 
     @property
     def most_taken(self) -> int:
+        """The most that it has taken at once, with the files that it has mapped."""
         return peak_bytes(self.process.pid or 0) - self.shared
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from loopwright.ir.contraction import operator_form
-from loopwright.lowering.rescaling import inherited, reestimate, settle
+from loopwright.lowering.settling import inherited, reestimate, settle
 from loopwright.lowering.transformed import transformed
 from loopwright.models.network import Network
 from loopwright.models.trace import trace
