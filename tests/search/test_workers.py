@@ -64,13 +64,14 @@ def test_results_come_in_the_order_of_the_items(count: int):
 
 
 def takes_memory(_thing: object, _item: object) -> int:
-    taken = bytearray(64 * MIB)
+    """Far more than the kernel's counters of a process may be wrong by, tens of MiB where there are many processors."""
+    taken = bytearray(512 * MIB)
     time.sleep(0.02)
     return os.getpid() + 0 * len(taken)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize(("available", "processes"), [(0, 1), (60 * MIB, 1), (10_000 * MIB, 3)])
+@pytest.mark.parametrize(("available", "processes"), [(0, 1), (250 * MIB, 1), (10_000 * MIB, 3)])
 def test_there_are_no_more_processes_than_memory_suffices_for(
     available: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ):

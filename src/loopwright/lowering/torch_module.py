@@ -42,13 +42,13 @@ class OperatorModule(nn.Module):
             for contraction in self._inner.contractions
         ]
         self._weight_shape = tuple(weight_shape)
-        self._pools = () if form.two_inputs else weight_pools(form, self._weight_shape)
-        for number, pool in enumerate(self._pools):
+        pools = self._pools()
+        self._members = [list(pool.members) for pool in pools]
+        for number, pool in enumerate(pools):
             self.register_parameter(f"weight_{number}", nn.Parameter(torch.zeros(pool.elements.shape)))
             for k, places in pool.members.items():  # on the module's device, as a GPU's graph of the pass wants it
-                if places is not None:
-                    table = torch.from_numpy(np.ascontiguousarray(places))
-                    self.register_buffer(f"places_{k}", table, persistent=False)
+                table = None if places is None else torch.from_numpy(np.ascontiguousarray(places))
+                self.register_buffer(f"places_{k}", table, persistent=False)
         self.then = None if form.then is None else OperatorModule(form.then, form.then.weight_bounds)
         self.register_parameter("bias", nn.Parameter(torch.zeros(self._channels)) if bias else None)
         self._assembly = assemble(self._inner)
@@ -64,7 +64,7 @@ class OperatorModule(nn.Module):
         module.to(conv.weight.device, conv.weight.dtype)
         source = conv.weight.detach().reshape(-1)
         with torch.no_grad():
-            for number, pool in enumerate(module._pools):
+            for number, pool in enumerate(module._pools()):
                 gain = sqrt(prod(conv.weight.shape[1:]) / module._fan_in(pool))
                 elements = torch.from_numpy(pool.elements).to(source.device)
                 module.get_parameter(f"weight_{number}").copy_(source[elements % source.numel()] * gain)
@@ -81,15 +81,16 @@ class OperatorModule(nn.Module):
 
     def origins(self) -> dict[str, np.ndarray]:
         """For each weight parameter, the row-major numbers of its elements in the untransformed weight."""
-        return {f"weight_{number}": pool.elements for number, pool in enumerate(self._pools)}
+        return {f"weight_{number}": pool.elements for number, pool in enumerate(self._pools())}
 
     def contraction_weights(self) -> list[Tensor]:
         """The dense weight of every contraction, in the form's order, stage after stage."""
         weights: dict[int, Tensor] = {}
-        for number, pool in enumerate(self._pools):
+        for number, members in enumerate(self._members):
             stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
-            for k, places in pool.members.items():
-                weights[k] = stored if places is None else stored[getattr(self, f"places_{k}")]
+            for k in members:
+                places: Tensor | None = getattr(self, f"places_{k}")
+                weights[k] = stored if places is None else stored[places]
         later = [] if self.then is None else self.then.contraction_weights()
         return [*(weights[k] for k in range(len(self._contractions))), *later]
 
@@ -122,16 +123,22 @@ class OperatorModule(nn.Module):
         if x.device not in self._dense:
             assert self.dense_plan is not None
             self._dense[x.device] = DenseConvolutions(self.dense_plan, x.device)
-        stored: list[Tensor] = [getattr(self, f"weight_{number}").flatten() for number in range(len(self._pools))]
+        stored: list[Tensor] = [getattr(self, f"weight_{number}").flatten() for number in range(len(self._members))]
         return self._dense[x.device](x, stored[0] if len(stored) == 1 else torch.cat(stored))
+
+    def _pools(self) -> tuple[WeightPool, ...]:
+        """Found again when they are asked for: their numbers take twice the memory of the weights."""
+        return () if self.form.two_inputs else weight_pools(self.form, self._weight_shape)
 
     def _stored_numbers(self) -> list[np.ndarray]:
         """For each contraction where its dense weight stands among the elements of all pools."""
         numbers, start = {}, 0
-        for pool in self._pools:
-            for k, places in pool.members.items():
-                numbers[k] = start + (np.arange(pool.elements.size) if places is None else places)
-            start += pool.elements.size
+        for number, members in enumerate(self._members):
+            size = self.get_parameter(f"weight_{number}").numel()
+            for k in members:
+                places: Tensor | None = getattr(self, f"places_{k}")
+                numbers[k] = start + (np.arange(size) if places is None else places.cpu().numpy())
+            start += size
         return [numbers[k] for k in range(len(self._contractions))]
 
     def _stage(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

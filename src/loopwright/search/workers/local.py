@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from loopwright.memory import available_bytes, own_bytes, peak_bytes
+from loopwright.memory import available_bytes, give_back, own_bytes, peak_bytes
 from loopwright.processes import end_with_parent
 from loopwright.search.workers.work import (
     Item,
@@ -171,6 +171,7 @@ def can_fork() -> bool:
 def _forked(thing: object, others: Iterable[Connection]) -> _Worker:
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
+    give_back()  # or every worker would have a copy of it as soon as it writes there
     process = context.Process(target=_serve, args=(thing, there, [here, *others]), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads are running; the worker uses nothing of theirs
