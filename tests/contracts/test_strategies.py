@@ -11,7 +11,7 @@ from loopwright.errors import ArgumentError
 from loopwright.search.budget import Budget
 from loopwright.search.evaluation import NOT_ASKED, TOO_LARGE, Evaluation
 from loopwright.search.strategies import named, registered
-from tests.search.made_up import Rule, evaluation, pool
+from tests.search.made_up import Rule, Steep, evaluation, pool
 
 every = pytest.mark.parametrize("name", sorted(registered()))
 
@@ -93,6 +93,11 @@ def test_all_that_was_drawn_is_told_of(name):
 def test_exact_finds_the_fastest_of_all(seed):
     rule = Rule(pool(seed=seed))
     assert searched("exact", rule, seed=seed).best_ms == pytest.approx(rule.fastest_ms(), rel=0.006)
+
+
+def test_exact_does_not_end_while_its_model_is_too_hopeful():
+    found = searched("exact", Steep(pool(8, layers=Steep.LAYERS)), Budget(300))
+    assert found.best_ms < 0.4 * found.original_ms
 
 
 def test_exact_asks_about_no_candidate_twice():

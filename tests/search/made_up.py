@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import log
+from types import MappingProxyType
 
 from loopwright.legality.verdict import Verdict
 from loopwright.search.budget import Budget
@@ -21,8 +22,8 @@ STRIDED = "conv2d(co=32, ci=16, oh=4, ow=4, kh=3, kw=3, stride=2)"
 LAYERS = {TEXT: ["a", "b"], STRIDED: ["c"]}
 
 
-def pool(operators: int = 7, seed: int = 0) -> Pool:
-    space = SearchSpace.of(LAYERS, random.Random(seed), Limits(operators=operators))
+def pool(operators: int = 7, seed: int = 0, layers: Mapping[str, list[str]] = LAYERS) -> Pool:
+    space = SearchSpace.of(layers, random.Random(seed), Limits(operators=operators))
     rng = random.Random(f"latencies {seed}")
     known = {
         choice.key: choice.form.macs * rng.uniform(0.8, 1.2) * (1 if choice.sequence.steps else 1.3)
@@ -70,6 +71,25 @@ class Rule:
             if self.keeps_structure(choices) and self.capacity(choices).legal:
                 best = min(best, self.pool.latency_ms(choices))
         return best
+
+
+class Steep(Rule):
+    """Legal as long as layers together lose less work than a threshold, behind which margins fall steeply, and then say
+    nothing of how far behind it is: a model that knows only what is far from there is far too hopeful."""
+
+    LAYERS: Mapping[str, list[str]] = MappingProxyType(
+        {f"conv2d(co={16 + 4 * k}, ci=16, oh=8, ow=8, kh=3, kw=3)": [f"l{k}"] for k in range(12)}
+    )
+
+    def keeps_structure(self, choices: Choices) -> bool:  # noqa: ARG002
+        return True
+
+    def capacity(self, choices: Choices) -> Verdict:
+        space = self.pool.space
+        lost = [log(space.original(layer).form.macs / choice.form.macs) for layer, choice in choices.items()]
+        margin = max(-0.5, 1 - (sum(lost) / len(space.layers) / 0.8) ** 12)
+        scores = {"fisher": 2.0**margin, "fisher_original": 1.0, "images": 1.0}
+        return Verdict(margin >= 0, "fisher", f"{margin}", scores=scores)
 
 
 def evaluation(

@@ -33,7 +33,8 @@ FIRST = 32
 SAFETY = (0.0, 0.5, 1.0, 2.0)
 """By how many standard deviations of the model's noise a solution keeps away from the other decision."""
 REACHES = (0.85, 0.6)
-"""Shares of the best network's latency within which the greatest margin is asked for."""
+"""Shares of the best network's latency within which the greatest margin is asked for; after each round without a faster
+legal network their square roots, so that steps that are too long are followed by shorter ones."""
 PATIENCE = 5
 """Rounds without a faster legal network after which the search ends."""
 WORTHWHILE = 0.995
@@ -60,7 +61,7 @@ class ExactSearch(Strategy):
             before, model = evaluation.best_ms, solver.model()
             within = WORTHWHILE * before
             wanted = [_Wanted(model.mean, safety * model.noise, within) for safety in SAFETY]
-            wanted += [_Wanted(model.mean, None, share * before) for share in REACHES]
+            wanted += [_Wanted(model.mean, None, share**0.5**idle * before) for share in REACHES]
             while len(wanted) < BATCH:
                 wanted.append(_Wanted(model.drawn(normal.standard_normal(len(model.mean))), 0.0, within))
             asked = bool(solver.ask(wanted))
