@@ -76,7 +76,7 @@ def searches(
         judge = things.enter_context(
             Judge.for_search(
                 network, pool.space, minibatch, store, configurations=budget.configurations,
-                calibrated=CapacityCheck(legality).of(network, minibatch, "cpu"),
+                calibrated=CapacityCheck(legality).of(network, minibatch, "cpu", store),
             )
         )  # fmt: skip
         _ = judge.original_score  # calibrates the check

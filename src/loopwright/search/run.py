@@ -19,7 +19,10 @@ from torch import nn
 from loopwright.errors import ArgumentError
 from loopwright.legality.capacity import CalibratedCheck, Table, shipped
 from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
+from loopwright.legality.capacity.calibrated import Take
+from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.capacity.sequential import CHECK as FISHER
+from loopwright.legality.verdict import Verdict
 from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.settling import inherited
@@ -35,10 +38,11 @@ from loopwright.search.compiling import compile_apart
 from loopwright.search.evaluation import Evaluation, Size
 from loopwright.search.events import NetworkTimed, OperatorTimed
 from loopwright.search.funnel import Funnel
-from loopwright.search.judge import Judge
+from loopwright.search.judge import Judge, fingerprint, identity
 from loopwright.search.judged import Judged
 from loopwright.search.pool import Pool, promising
 from loopwright.search.reuse import Reuse
+from loopwright.search.scoring import ORIGINAL
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
@@ -46,23 +50,23 @@ from loopwright.search.strategies import named
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
 from loopwright.search.workers import Crew
-from loopwright.store import Store
+from loopwright.store import Store, VerdictKey
 from loopwright.targets.target import Target
 
 NETWORK_ROUNDS = 31
 
 CAPACITY_CHECKS = (CALIBRATED, FISHER)
+ORIGINAL_CHECK = f"{CALIBRATED}, original"
 TIMING_SHARE = 0.5
 """Of a budget in seconds, how much may pass before timing operators ends."""
 FINALISTS = 3
 """How many of the accepted candidates are compiled as networks; the fastest in one interleaved run is chosen."""
 
-Take = Callable[[], list[Measurement]]
-KeptTimings = Callable[[Sequence[str], Take], list[Measurement]]
+KeptTimings = Callable[[Sequence[str], Callable[[], list[Measurement]]], list[Measurement]]
 """Gives the timings of the compiled networks that the key names: those that the run has taken already, or new ones."""
 
 
-def _taken(_key: Sequence[str], take: Take) -> list[Measurement]:
+def _taken(_key: Sequence[str], take: Callable[[], list[Measurement]]) -> list[Measurement]:
     return take()
 
 
@@ -75,15 +79,27 @@ class CapacityCheck:
     tolerance: float = 1.0
     table: Table = field(default_factory=shipped)
 
-    def of(self, network: Network, minibatch: Minibatch, device: str) -> CalibratedCheck | None:
-        """The calibrated check, if it is that. Raises `ArgumentError` for an unknown name and what `CalibratedCheck.of`
-        raises."""
+    def of(self, network: Network, minibatch: Minibatch, device: str, store: Store) -> CalibratedCheck | None:
+        """The calibrated check, if it is that; the original's scores are kept in the ``store``. Raises `ArgumentError`
+        for an unknown name and what `CalibratedCheck.of` raises."""
         if self.name not in CAPACITY_CHECKS:
             raise unknown("legality check", self.name, CAPACITY_CHECKS)
         if self.name == FISHER:
             return None
         module = network.module if device == "cpu" else copy.deepcopy(network.module).to(device)
-        return CalibratedCheck.of(module, minibatch, self.table, self.tolerance)
+
+        def kept(images: Minibatch, take: Take) -> Mapping[str, float]:
+            protocol = f"{', '.join(FEATURES)} on {device}"
+            key = VerdictKey(
+                fingerprint(network.module), identity(ORIGINAL), ORIGINAL_CHECK, images.fingerprint, protocol
+            )
+            known = store.verdict(key)
+            if known is None:
+                known = Verdict(True, ORIGINAL_CHECK, "scored to hold candidates against it", scores=take())
+                store.record_verdict(key, known)
+            return known.scores
+
+        return CalibratedCheck.of(module, minibatch, self.table, self.tolerance, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ def run_search(
                 network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
             )
         )
-        calibrated = settings.capacity.of(network, minibatch, settings.device)
+        calibrated = settings.capacity.of(network, minibatch, settings.device, store)
         with stages.stage("Transform", 2 * len(network.workloads)) as progress:
             drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
             progress.note(str(drawn.drawn))

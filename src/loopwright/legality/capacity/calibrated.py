@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite, nan
@@ -28,6 +28,15 @@ HOPELESS = 0.2
 """A candidate that stays within the tolerance with less than this probability is not scored further."""
 
 
+Take = Callable[[], Mapping[str, float]]
+KeptScores = Callable[[Minibatch, Take], Mapping[str, float]]
+"""Gives the scores of the original on a minibatch: those that are known already, or new ones."""
+
+
+def _taken(_minibatch: Minibatch, take: Take) -> Mapping[str, float]:
+    return take()
+
+
 @dataclass(frozen=True, eq=False)
 class CalibratedCheck:
     """Holds candidates against the scores of the ``original`` on ``minibatch``. ``tolerance`` is in points of
@@ -48,8 +57,10 @@ class CalibratedCheck:
         table: Table,
         tolerance: float = 1.0,
         confidence: float = CONFIDENCE,
+        kept: KeptScores = _taken,
     ) -> CalibratedCheck:
-        """The check for candidates of ``module``, which scores as many images as the table's networks were scored on.
+        """The check for candidates of ``module``, which scores as many images as the table's networks were scored on;
+        its own scores are ``kept`` for a later check.
 
         Raises `ArgumentError` if nothing can be held against the network or the tolerance is no number, `DataError` if
         images, labels or the table are unusable.
@@ -66,7 +77,7 @@ class CalibratedCheck:
             )
         minibatch = minibatch.first(table.images)
         require_usable(module, minibatch, "the calibrated check")
-        original = scores_of(module, minibatch, proxies)
+        original = kept(minibatch, lambda: scores_of(module, minibatch, proxies))
         for name, score in original.items():
             require_comparable(proxies[name].title, score)
         predictors = tuple(DropPredictor.of(table, FEATURES[:known]) for known in STAGES)
