@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -62,6 +63,15 @@ def module_of(sequence: str, bias: bool = False) -> tuple[OperatorModule, nn.Con
     form = operator_form(TransformationSequence.parse(sequence).apply(operator.nest()))
     conv = convolution(operator, bias=bias)
     return OperatorModule.from_conv(form, conv), conv
+
+
+def test_a_module_keeps_little_beside_its_weights() -> None:
+    form = operator_form(parse("conv2d(co=128, ci=128, oh=4, ow=4, kh=3, kw=3)").nest())
+    tracemalloc.start()
+    module = OperatorModule(form, (128, 128, 3, 3))
+    kept, _ = tracemalloc.get_traced_memory()  # of NumPy and Python, not of PyTorch
+    tracemalloc.stop()
+    assert kept < module.get_parameter("weight_0").numel()
 
 
 def test_the_untransformed_module_is_the_convolution() -> None:
