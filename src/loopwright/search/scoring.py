@@ -25,7 +25,7 @@ Choices = Mapping[str, Choice]
 ORIGINAL: Choices = {}
 CALIBRATION = f"{CHECK} calibration"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-KEPT = 4
+KEPT = 2
 """Times the network's parameters that the operators of candidates may have, of those that are kept for later ones."""
 
 
