@@ -40,12 +40,19 @@ def asked(fetching: Fetching, task: int) -> list[int]:
     return found
 
 
+def line(vector: int, schedule: CpuSchedule) -> int:
+    """The line of 64 bytes that the vector lies in."""
+    return vector * schedule.lanes // 16
+
+
 @pytest.mark.parametrize(
     ("operator", "schedule"),
     [
         ("conv2d(co=64, ci=32, oh=7, ow=7, kh=3, kw=3)", CpuSchedule(16, 2, 1, 7, prefetch=64, next_weights=True)),
         ("conv2d(co=64, ci=32, oh=7, ow=7, kh=3, kw=3)", CpuSchedule(16, 1, 1, 3, prefetch=64, next_weights=True)),
         ("conv2d(co=64, ci=48, oh=5, ow=6)", CpuSchedule(16, 1, 1, 3, prefetch=64, next_weights=True)),
+        ("conv2d(co=64, ci=48, oh=5, ow=6)", CpuSchedule(8, 1, 1, 3, prefetch=64, next_weights=True)),
+        ("conv2d(co=64, ci=32, oh=7, ow=7, kh=3, kw=3)", CpuSchedule(8, 2, 1, 7, prefetch=64, next_weights=True)),
     ],
 )
 def test_tiles_share_out_fetching_all_that_the_next_channels_read(operator: str, schedule: CpuSchedule) -> None:
@@ -53,16 +60,17 @@ def test_tiles_share_out_fetching_all_that_the_next_channels_read(operator: str,
     read = fetching.bytes_read // 64
     assert fetching.sharing > 1
     for task in (0, 1):
-        found = asked(fetching, task)
+        found = [line(vector, schedule) for vector in asked(fetching, task)]
         assert set(range((task + 1) * read, (task + 2) * read)) <= set(found)
         assert max(found) == (task + 2) * read - 1
 
 
-def test_a_tile_of_all_pixels_asks_for_what_comes_a_little_later() -> None:
-    schedule = CpuSchedule(16, 1, 4, 4, unroll_rows=True, prefetch=64)
+@pytest.mark.parametrize("schedule", [CpuSchedule(16, 1, 4, 4, True, 64), CpuSchedule(8, 2, 4, 4, True, 64)])
+def test_a_tile_of_all_pixels_asks_for_what_comes_a_little_later(schedule: CpuSchedule) -> None:
     fetching = Fetching(digits("conv2d(co=64, ci=32, oh=4, ow=4, kh=3, kw=3)", schedule), 64, next_weights=True)
     assert fetching.sharing == 1
-    assert sorted(asked(fetching, 1)) == [number + 64 for number in range(288, 576)]
+    ahead = line(64, schedule)
+    assert sorted(line(vector, schedule) for vector in asked(fetching, 1)) == [ahead + k for k in range(288, 576)]
 
 
 def test_nothing_is_asked_for_without_a_distance() -> None:

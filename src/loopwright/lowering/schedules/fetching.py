@@ -19,6 +19,9 @@ from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.schedules.digits import Digit, Digits, loops
 from loopwright.lowering.schedules.packing import packed_vector
 
+LINE_BYTES = 64
+"""What a processor fetches at once."""
+
 
 @dataclass(frozen=True)
 class Fetching:
@@ -35,9 +38,17 @@ class Fetching:
         if self.next_weights and self.sharing > 1:
             yield from (self._next(k) for k in range(point, self._in_a_step, points))
             return
-        for channel in range(self.digits.extent("channel")):
+        channels = self.digits.extent("channel")
+        for channel in range(channels):
+            if (point * channels + channel) % self._vectors_of_a_line:
+                continue
             at = {digit.name: constant(channel) for digit in self.digits.of("channel")}
             yield packed_vector(self.digits).substitute(at) + self.distance
+
+    @property
+    def _vectors_of_a_line(self) -> int:
+        """Narrow vectors share a line of the cache, which is asked for once."""
+        return max(1, LINE_BYTES // (FLOAT_BYTES * self.digits.extent("lane")))
 
     @property
     def sharing(self) -> int:
@@ -69,14 +80,15 @@ class Fetching:
 
     @property
     def _in_a_step(self) -> int:
-        return -(-self._read // (self.sharing * prod(digit.extent for digit in loops(self.digits))))
+        lines = -(-self._read // self._vectors_of_a_line)
+        return -(-lines // (self.sharing * prod(digit.extent for digit in loops(self.digits))))
 
     def _next(self, k: int) -> Affine:
-        """The vector number ``k`` that a step asks for; where there are more steps than vectors, the last ones ask for
-        the last vector."""
+        """A vector of the line number ``k`` that a step asks for; where there are more steps than lines, the last ones
+        ask for the last vector."""
         inner = {digit.name: constant(0) for digit in self.digits.of("reduce", "tap", "channel")}
         step = _number((*self._pixels, *loops(self.digits)))
-        number = (step * self._in_a_step + k).minimum(self._read - 1)
+        number = ((step * self._in_a_step + k) * self._vectors_of_a_line).minimum(self._read - 1)
         return packed_vector(self.digits).substitute(inner) + self._read + number
 
 
