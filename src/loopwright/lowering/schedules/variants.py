@@ -116,7 +116,8 @@ def _filterings(target: Target) -> Iterator[CpuSchedule]:
 
 def _fits(channels: int, rows: int, columns: int, lanes: int, target: Target) -> bool:
     """Whether a tile of that many vectors stays in registers."""
-    in_registers = channels * rows * columns <= target.vector_registers - SPARE_REGISTERS
+    others = max(SPARE_REGISTERS, channels + 1)  # the weights of one step, and an input
+    in_registers = channels * rows * columns <= target.vector_registers - others
     return in_registers and columns * lanes * FLOAT_BYTES < STACK_ARRAY_BYTES
 
 
