@@ -24,16 +24,24 @@ def main() -> None:
 
 def page() -> str:
     """The text, each ``{name}`` in it replaced by a table."""
+    tables = {
+        "networks": networks(DATA),
+        "operators": operators(DATA),
+        "composition": composition(),
+        "memory": memory(),
+        "networks_avx2": networks(DATA / "avx2"),
+        "operators_avx2": operators(DATA / "avx2"),
+    }
     text = TEXT.read_text(encoding="utf-8")
-    for table in (networks, operators, composition, memory):
-        text = text.replace(f"{{{table.__name__}}}", "\n".join(table()))
+    for name, lines in tables.items():
+        text = text.replace(f"{{{name}}}", "\n".join(lines))
     return text
 
 
-def networks() -> list[str]:
+def networks(data: Path) -> list[str]:
     """Every participant of every network, the fastest first."""
     lines = [NETWORKS, _ruler(NETWORKS, left=4)]
-    for path in sorted(DATA.glob("network-*.csv")):
+    for path in sorted(data.glob("network-*.csv")):
         samples: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in _rows(path):
             if row["latency_ms"]:
@@ -47,10 +55,10 @@ def networks() -> list[str]:
     return lines
 
 
-def operators() -> list[str]:
+def operators(data: Path) -> list[str]:
     """Every operator of the suite."""
     lines = [OPERATORS, _ruler(OPERATORS, left=1)]
-    for row in _rows(DATA / "operators.csv"):
+    for row in _rows(data / "operators.csv"):
         name = row["operator"] if row["sequence"] == "identity" else f"{row['operator']} \\| {row['sequence']}"
         memory = [
             _percent(row[f"share_of_{what}"]) if row["moves_much"] == "True" else "" for what in ("bandwidth", "copy")
