@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, ClassVar
 
 import pytest
+import torch
 
 from loopwright.isolation import Isolated, _Fresh
 from loopwright.search import timing
@@ -46,3 +47,12 @@ def shared_process() -> Iterator[None]:
         yield
     for process in Shared.idle.values():
         process.end()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from more, and lose much where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
