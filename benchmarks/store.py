@@ -78,7 +78,6 @@ def questions(store: Store) -> dict[str, Callable[[], object]]:
         "one timing": lambda: store.timing(timing_key(50_000)),
         "the timings of one operator": lambda: store.timings(operator(77), TARGET, ENVIRONMENT),
         f"the timings of {len(some)} operators": lambda: store.timings_by_operator(TARGET, ENVIRONMENT, some),
-        "medians and best schedule of every operator": lambda: store.timings_by_operator(TARGET, ENVIRONMENT),
         "verdicts by check and kind of reason": store.verdict_counts,
         "the same of one network": lambda: store.verdict_counts(network(3)),
         "counts of all records": store.counts,

@@ -11,9 +11,9 @@ import pytest
 
 from loopwright.cli.main import run
 from loopwright.training import train as training
-from tests.training.conftest import one_thread  # noqa: F401 - a fixture
 from tests.training.small import SHAPE, write_data, write_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 

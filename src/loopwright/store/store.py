@@ -6,9 +6,8 @@ Several processes may use one store at once, and several machines one on Postgre
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import islice
 from math import isfinite
@@ -79,9 +78,9 @@ class Store:
         return self.timings_by_operator(target, environment, [operator]).get(operator, [])
 
     def timings_by_operator(
-        self, target: str, environment: str, operators: Iterable[str] | None = None
+        self, target: str, environment: str, operators: Iterable[str]
     ) -> dict[str, list[Timing]]:
-        """As `timings`, of many operators at once; without ``operators``, of all that were timed there.
+        """As `timings`, of many operators at once.
 
         Operators that never were are left out. The first timing of each is of its best schedule.
         """
@@ -89,8 +88,8 @@ class Store:
         query = select(table.c.digest, table.c.samples_ms, table.c.operator, table.c.schedule, table.c.protocol)
         query = query.where(table.c.target == target, table.c.environment == environment).order_by(table.c.id)
         found: dict[str, Timing] = {}
-        with self._reading() as connection, _without_collection():
-            for part in [query] if operators is None else _in_parts(query, table, operators):
+        with self._reading() as connection:
+            for part in _in_parts(query, table, operators):
                 for digest, samples, operator, schedule, protocol in connection.execute(part):
                     earlier = found.get(digest)
                     if earlier is None:
@@ -186,18 +185,6 @@ class Store:
 
     def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """While many objects are made that all stay, looking for cycles among them takes a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _in_parts(query: Select[Any], table: Table, operators: Iterable[str]) -> Iterator[Select[Any]]:
