@@ -132,6 +132,10 @@ class Affine:
         """The factor of variable ``name`` outside of divisions."""
         return next((c for atom, c in self.terms if isinstance(atom, Var) and atom.name == name), 0)
 
+    def is_multiple_of(self, factor: int) -> bool:
+        """True when all terms are, whatever the variables' values."""
+        return all(number % factor == 0 for number in (self.constant, *(c for _, c in self.terms)))
+
     def substitute(self, values: Mapping[str, Affine]) -> Affine:
         """Replaces variables by expressions; variables that ``values`` does not name stay."""
         return self._rebuild(lambda name: values.get(name, var(name)))

@@ -20,12 +20,12 @@ from loopwright.lowering.axes import as_image
 from loopwright.lowering.depth import Part
 from loopwright.lowering.epilogue import Epilogue, EpilogueBuffers, epilogue_buffers
 from loopwright.lowering.layout import Blocks, Channels, blocked_shape, channel_block
-from loopwright.lowering.schedules.cpu import AnyContraction, CpuKernel, pack_contractions
+from loopwright.lowering.schedules.backend import Backend, Schedule, backend_of
+from loopwright.lowering.schedules.form_kernel import CutContraction
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.panel import takes_panels
 from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.tir import sequence
 from loopwright.targets.target import Target
 
@@ -34,6 +34,7 @@ __all__ = [
     "CpuSchedule",
     "Epilogue",
     "Kernel",
+    "Schedule",
     "build_kernel",
     "channel_block",
     "schedules",
@@ -46,7 +47,7 @@ class Kernel:
     """A TIR function and how its weights are packed: ``parts`` says of which contraction of the form each is."""
 
     primfunc: tirx.PrimFunc
-    contractions: tuple[AnyContraction, ...]
+    contractions: tuple[CutContraction, ...]
     parts: tuple[Part, ...]
 
     @property
@@ -65,7 +66,7 @@ def build_kernel(
     n: int,
     epilogue: Epilogue,
     target: Target,
-    schedule: CpuSchedule | None = None,
+    schedule: Schedule | None = None,
     blocks: Blocks | None = None,
     read: Channels | None = None,
     whole: int | None = None,
@@ -84,7 +85,7 @@ def build_kernel(
         raise ArgumentError(
             f"a kernel of two inputs takes one image, not {n}; run it once for each, or count them in h"
         )
-    lanes = target.vector_lanes
+    lanes = target.activation_block
     blocks = blocks or Blocks(lanes, lanes)
     panel_threads = target.threads if prologue else 0
     stages = _stages(form, target, schedule, blocks.input, read, panel_threads)
@@ -99,15 +100,15 @@ def build_kernel(
     parts = tuple(part for stage in stages for part in stage.parts)
     result = Result(out, first_block if whole else None)
     start = read.first if read else 0
-    body = sequence(_chained(stages, n, x, weights, result, extra, lanes, before, start))
+    body = sequence(_chained(backend_of(target), stages, n, x, weights, result, extra, lanes, before, start))
     added = [*extra.parameters, *(before.parameters if before else ()), *([first_block] if whole else [])]
     primfunc = tirx.PrimFunc([x, *weights, *added, out], body)
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
-def schedules(form: OperatorForm, target: Target, given: Given | None = None) -> list[CpuSchedule]:
+def schedules(form: OperatorForm, target: Target, given: Given | None = None) -> list[Schedule]:
     """Those worth timing for the kernel of ``form`` that follow what is ``given``, the most promising first."""
-    return variants(as_image(form.stages[0]).form, target, given)
+    return list(backend_of(target).variants(as_image(form.stages[0]).form, target, given))
 
 
 def takes_prologue(form: OperatorForm) -> bool:
@@ -121,27 +122,28 @@ class _Stage:
 
     form: OperatorForm
     parts: tuple[Part, ...]
-    schedule: CpuSchedule
-    contractions: tuple[AnyContraction, ...]
+    schedule: Schedule
+    contractions: tuple[CutContraction, ...]
 
 
 def _stages(
     form: OperatorForm,
     target: Target,
-    schedule: CpuSchedule | None,
+    schedule: Schedule | None,
     input_block: int,
     read: Channels | None,
     panel_threads: int,
 ) -> list[_Stage]:
     """The stages of ``form``; ``schedule``, ``input_block`` and the channels that are ``read`` are the first one's."""
     stages: list[_Stage] = []
+    backend = backend_of(target)
     first = 0
     for own in form.stages:
         image, parts = as_image(own, first)
-        chosen = schedule if schedule and not stages else variants(image, target)[0]
+        chosen = schedule if schedule and not stages else backend.variants(image, target, None)[0]
         image = _reading(image, read) if read and not stages else image
-        block = target.vector_lanes if stages else input_block
-        stages.append(_Stage(image, parts, chosen, pack_contractions(image, chosen, block, panel_threads)))
+        block = target.activation_block if stages else input_block
+        stages.append(_Stage(image, parts, chosen, backend.pack(image, chosen, block, panel_threads)))
         first += len(own.contractions)
     return stages
 
@@ -158,6 +160,7 @@ def _reading(form: OperatorForm, read: Channels) -> OperatorForm:
 
 
 def _chained(
+    backend: Backend,
     stages: Sequence[_Stage],
     n: int,
     x: tirx.Buffer,
@@ -178,8 +181,11 @@ def _chained(
         result, after = (out, extra) if last else _intermediate(stage.form, n, lanes)
         if not last:
             statements.append(tirx.AllocBuffer(result.buffer))
-        kernel = CpuKernel(
-            stage.form, n, stage.contractions, x, tuple(own), result, after, stage.schedule, prologue, start
+        kernel = backend.kernel(
+            *(stage.form, n, stage.contractions, x, tuple(own), result, after),
+            schedule=stage.schedule,
+            prologue=prologue,
+            start=start,
         )
         statements += kernel.statements()
         x = result.buffer

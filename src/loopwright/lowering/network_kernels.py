@@ -17,14 +17,14 @@ from loopwright.lowering.fusion import FusedChain
 from loopwright.lowering.kernel import Kernel, build_kernel, takes_prologue
 from loopwright.lowering.layout import Blocks, Channels
 from loopwright.lowering.scaling import scaled
-from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.models.network import Network
 from loopwright.operators.conv2d import Conv2d
 from loopwright.operators.linear import Linear
 from loopwright.targets.target import Target
 
-ScheduleChoice = Callable[[OperatorForm, int], CpuSchedule | None]
+ScheduleChoice = Callable[[OperatorForm, int], Schedule | None]
 """Gives the schedule of an operator for so many images, or None to leave it to the kernel."""
 
 
@@ -65,7 +65,7 @@ class NetworkKernels:
 
     def takes_prologue(self, convolution: relax.Call) -> bool:
         """Whether the kernel of a convolution can compute what comes before it for each element alone."""
-        return takes_prologue(self._form(convolution))
+        return self.target.gpu is None and takes_prologue(self._form(convolution))
 
     def bind(
         self,
@@ -84,7 +84,7 @@ class NetworkKernels:
         module, form = self._layer(fused.source), self._form(fused.source)
         weights = _trained(module) if isinstance(module, OperatorModule) else _gathered(form, weight)
         form = replace(form, input_shape=static_shape(fused.source.args[0])[1:])
-        blocks = Blocks(input_block, self.target.vector_lanes)
+        blocks = Blocks(input_block, self.target.activation_block)
         request = _Request(form, static_shape(fused.result)[0], blocks, read, whole, prologue=prologue)
         return self._bound(fused, weights, request)
 
@@ -113,7 +113,7 @@ class NetworkKernels:
 
     def _kernel(self, wanted: _Request) -> Kernel:
         if wanted not in self._kernels:
-            as_timed = wanted.blocks.output == self.target.vector_lanes
+            as_timed = wanted.blocks.output == self.target.activation_block
             schedule = self._choose(wanted.form, wanted.n) if self._choose and as_timed else None
             self._kernels[wanted] = build_kernel(
                 *(wanted.form, wanted.n, wanted.epilogue, self.target, schedule),

@@ -14,7 +14,7 @@ from tvm.tirx import ForKind
 
 from loopwright.lowering.epilogue import Epilogue, epilogue_buffers
 from loopwright.lowering.layout import Channels, Shape, blocked_shape, channel_block
-from loopwright.lowering.tir import Expression, loop, ramp
+from loopwright.lowering.tir import Expression, loop, over_grid, ramp
 from loopwright.targets.target import Target
 
 PARALLEL_ELEMENTS = 1 << 14
@@ -26,12 +26,13 @@ def build_pointwise(
 ) -> tirx.PrimFunc:
     """The function for ``n`` images of ``shape`` (channels, rows, columns), which are the channels ``read`` of ``x``
     and ``written`` of ``out``; scale, shift and residual are of this shape alone."""
-    (channels, *size), most = shape, target.vector_lanes
+    (channels, *size), most = shape, target.activation_block
     x = tirx.decl_buffer(blocked_shape(n, (read.whole, *size), most), "float32", "x")
     out = tirx.decl_buffer(blocked_shape(n, (written.whole, *size), most), "float32", "out")
     extra = epilogue_buffers(epilogue, n, shape, most)
     block = channel_block(channels, most)
-    lanes = gcd(block, *(gcd(own.first, channel_block(own.whole, most)) for own in (read, written)))
+    together = channel_block(block, target.vector_lanes)
+    lanes = gcd(together, *(gcd(own.first, channel_block(own.whole, most)) for own in (read, written)))
 
     def vector(image: Expression, run: Expression, pixel: Expression) -> tirx.Stmt:
         def place(first: int, block: int) -> tuple[Expression, ...]:
@@ -52,6 +53,9 @@ def build_pointwise(
 
         return loop("image", n, lambda image: loop("run", channels // lanes, lambda run: run_of(image, run)))
 
+    if target.gpu is not None:
+        body = over_grid("vector", [n, prod(size), channels // lanes], lambda at: vector(at[0], at[2], at[1]))
+        return tirx.PrimFunc([x, *extra.parameters, out], body).with_attr({"tirx.noalias": True})
     tasks = min(prod(size), target.threads) if n * prod(shape) >= PARALLEL_ELEMENTS else 1
     body = loop("task", tasks, task, ForKind.PARALLEL)
     return tirx.PrimFunc([x, *extra.parameters, out], body).with_attr({"tirx.noalias": True})

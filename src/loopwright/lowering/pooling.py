@@ -1,4 +1,5 @@
-"""The kernel of a pooling over images in blocked layout: vectors of channels, one task a row of a channel block.
+"""The kernel of a pooling over images in blocked layout: vectors of channels, one task a row of a channel block; on a
+GPU one thread a vector.
 
 Windows that reach outside of the image read its part inside only, so nothing is padded and no read is tested. Columns
 whose windows are cut off alike share one loop.
@@ -15,8 +16,8 @@ from typing import Any
 from tvm import tirx
 from tvm.tirx import ForKind
 
-from loopwright.lowering.layout import blocked_shape
-from loopwright.lowering.tir import Expression, loop, ramp, sequence, splat, unflatten
+from loopwright.lowering.layout import blocked_shape, channel_block
+from loopwright.lowering.tir import Expression, loop, over_grid, ramp, sequence, splat, unflatten
 from loopwright.targets.target import Target
 
 Place = tuple[Expression, ...]
@@ -103,11 +104,14 @@ def build_pooling(pooling: Pooling, n: int, channels: int, target: Target) -> ti
     """The function from ``n`` images ``x`` of so many ``channels``, and the value that each window starts with
     (`Pooling.neutral`, for a block of channels), to ``out``."""
     rows, columns = pooling.rows, pooling.columns
-    read = blocked_shape(n, (channels, rows.size, columns.size), target.vector_lanes)
-    written = blocked_shape(n, (channels, *pooling.counts), target.vector_lanes)
+    read = blocked_shape(n, (channels, rows.size, columns.size), target.activation_block)
+    written = blocked_shape(n, (channels, *pooling.counts), target.activation_block)
     x, out = tirx.decl_buffer(read, "float32", "x"), tirx.decl_buffer(written, "float32", "out")
     # TVM takes a function of one tensor and no other argument for a possible reshape, and stops at ours
     neutral = tirx.decl_buffer(written[-1:], "float32", "neutral")
+    if target.gpu is not None:
+        body = _over_grid(pooling, x, neutral, out, channel_block(written[-1], target.vector_lanes))
+        return tirx.PrimFunc([x, neutral, out], body).with_attr({"tirx.noalias": True})
     reads = prod(written) * rows.extent * columns.extent
     kind = ForKind.PARALLEL if reads >= PARALLEL_READS else ForKind.SERIAL
 
@@ -125,40 +129,68 @@ def _run(pooling: Pooling, x: Any, neutral: Any, out: Any, row: Place, columns: 
     lanes = int(out.shape[4])
 
     def result(number: Expression) -> tirx.Stmt:
-        column = number + columns.start
+        place = (*row, number + columns.start)
         kept = tirx.decl_buffer((1, lanes), "float32", "kept")
-        return sequence(
-            [
-                tirx.AllocBuffer(kept),
-                _store(kept, (0,), _load(neutral, ())),
-                _accumulated(pooling, x, kept, (*row, column), range(left, right)),
-                _store(out, (*row, column), pooling.finished(_load(kept, (0,)), row[-1], columns.start, lanes)),
-            ]
-        )
+        return _result(pooling, x, neutral, out, kept, place, ramp(0, lanes), (left, right), columns.start)
 
     return loop("column", len(columns), result)
 
 
-def _accumulated(pooling: Pooling, x: Any, kept: Any, place: Place, taps: range) -> tirx.Stmt:
+def _over_grid(pooling: Pooling, x: Any, neutral: Any, out: Any, lanes: int) -> tirx.Stmt:
+    """All results, each thread so many channels of one."""
+
+    def thread(point: tuple[Expression, ...]) -> tirx.Stmt:
+        *place, vector = point
+        kept = tirx.decl_buffer((1, lanes), "float32", "kept", scope="local")
+        taps = pooling.columns.inside(place[-1])
+        at = ramp(vector * lanes, lanes)
+        return _result(pooling, x, neutral, out, kept, tuple(place), at, taps, place[-1])
+
+    *places, block = (int(extent) for extent in out.shape)
+    return over_grid("result", [*places, block // lanes], thread)
+
+
+def _result(
+    pooling: Pooling,
+    x: Any,
+    neutral: Any,
+    out: Any,
+    kept: Any,
+    place: Place,
+    channels: Expression,
+    taps: tuple[Expression, Expression],
+    column: Expression,
+) -> tirx.Stmt:
+    """The results at a place of those ``channels`` of a block that ``kept`` has room for; the window is cut off as that
+    of ``column`` is, to the columns ``taps``."""
+    lanes = int(kept.shape[1])
+    held = tirx.BufferLoad(kept, [0, ramp(0, lanes)])
+    finished = pooling.finished(held, place[2], column, lanes)
+    return sequence(
+        [
+            tirx.AllocBuffer(kept),
+            tirx.BufferStore(kept, tirx.BufferLoad(neutral, [channels]), [0, ramp(0, lanes)]),
+            _accumulated(pooling, x, kept, place, channels, taps),
+            tirx.BufferStore(out, finished, [*place, channels]),
+        ]
+    )
+
+
+def _accumulated(
+    pooling: Pooling, x: Any, kept: Any, place: Place, channels: Expression, taps: tuple[Expression, Expression]
+) -> tirx.Stmt:
     """Combines ``kept`` with the window of ``place``, of which the columns ``taps`` lie in the image."""
     image, block, row, column = place
     first, stop = pooling.rows.inside(row)
+    at = [0, ramp(0, int(kept.shape[1]))]
 
     def update(i: Expression, j: Expression) -> tirx.Stmt:
         read = pooling.rows.start(row) + i * pooling.rows.dilation
-        value = _load(x, (image, block, read, pooling.columns.start(column) + j * pooling.columns.dilation))
-        return _store(kept, (0,), pooling.combined(_load(kept, (0,)), value))
+        source = [image, block, read, pooling.columns.start(column) + j * pooling.columns.dilation, channels]
+        combined = pooling.combined(tirx.BufferLoad(kept, at), tirx.BufferLoad(x, source))
+        return tirx.BufferStore(kept, combined, at)
 
-    return _range("i", first, stop, lambda i: _range("j", taps.start, taps.stop, lambda j: update(i, j)))
-
-
-def _load(buffer: Any, place: Place) -> Expression:
-    """All channels of a block at a place."""
-    return tirx.BufferLoad(buffer, [*place, ramp(0, int(buffer.shape[-1]))])
-
-
-def _store(buffer: Any, place: Place, value: Expression) -> tirx.Stmt:
-    return tirx.BufferStore(buffer, value, [*place, ramp(0, int(buffer.shape[-1]))])
+    return _range("i", first, stop, lambda i: _range("j", *taps, lambda j: update(i, j)))
 
 
 def _range(name: str, start: Expression, stop: Expression, body: Callable[[Expression], tirx.Stmt]) -> tirx.Stmt:

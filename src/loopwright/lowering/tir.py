@@ -13,6 +13,10 @@ from loopwright.ir.affine import Affine
 
 Expression = Any
 Body = Callable[[Any], tirx.Stmt]
+Over = Callable[[str, Sequence[int], Callable[[tuple[Expression, ...]], tirx.Stmt]], tirx.Stmt]
+"""Runs a body at all points of a box, on all threads of a machine."""
+
+THREADS_OF_A_BLOCK = 128
 
 
 def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
@@ -53,6 +57,21 @@ def bound(name: str, extent: int, axis: str, body: Body) -> tirx.Stmt:
     variable, thread = tirx.Var(name, "int32"), tirx.Var(axis, "int32")
     binding = tirx.IterVar(None, thread, tirx.IterVar.ThreadIndex, axis)
     return tirx.For(variable, 0, extent, ForKind.THREAD_BINDING, body(variable), binding)
+
+
+def over_grid(name: str, extents: Sequence[int], body: Callable[[tuple[Expression, ...]], tirx.Stmt]) -> tirx.Stmt:
+    """As `parallel`, on a GPU: one thread for each point."""
+    total = prod(extents)
+    threads = min(total, THREADS_OF_A_BLOCK)
+
+    def point(number: Expression) -> tirx.Stmt:
+        inside_ = body(unflatten(number, extents))
+        return inside_ if total % threads == 0 else tirx.IfThenElse(number < total, inside_, None)
+
+    def block(number: Expression) -> tirx.Stmt:
+        return bound(name, threads, "threadIdx.x", lambda thread: point(number * threads + thread))
+
+    return bound(f"{name}s", -(-total // threads), "blockIdx.x", block)
 
 
 def unflatten(index: Expression, extents: Sequence[int]) -> tuple[Expression, ...]:

@@ -92,7 +92,7 @@ class Values:
     def compute(self, var: relax.Var, call: KernelCall, place: Place | None) -> None:
         """Gives an original variable the value that a call makes in blocked layout: a tensor, or part of another."""
         n, *shape = static_shape(var if place is None else place.whole.var)
-        stored = blocked_shape(n, tuple(shape), self._target.vector_lanes)
+        stored = blocked_shape(n, tuple(shape), self._target.activation_block)
         if place is None:
             self._blocked[var] = self._functions.emit(call, stored)
         else:
@@ -141,7 +141,7 @@ class Values:
         """What a pooling makes of the value, in blocked layout."""
         n, channels = static_shape(var)[:2]
         key = (pooling, n, channels)
-        shape = blocked_shape(n, (channels, *pooling.counts), self._target.vector_lanes)
+        shape = blocked_shape(n, (channels, *pooling.counts), self._target.activation_block)
         given = [self.blocked(var), relax.const(np.full(shape[-1:], pooling.neutral, "float32"))]
         return self._functions.emit(
             KernelCall("pooling", key, partial(build_pooling, *key, self._target), given), shape
@@ -153,7 +153,7 @@ class Values:
 
     def channel_block(self, channels: int) -> int:
         """How many of ``channels`` channels would lie side by side."""
-        return channel_block(channels, self._target.vector_lanes)
+        return channel_block(channels, self._target.activation_block)
 
     def blocked(self, var: relax.Var) -> relax.Expr:
         """The value in blocked layout, (N, C / block, H, W, block)."""

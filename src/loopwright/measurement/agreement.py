@@ -48,7 +48,7 @@ class Agreement:
         shift = random.standard_normal(channels, dtype=np.float32) if epilogue.shift else None
         residual = random.standard_normal(output.shape, dtype=np.float32) if epilogue.residual else None
         expected = _finished(output, scale, shift, residual, epilogue.bounds)
-        lanes = target.vector_lanes
+        lanes = target.activation_block
         stored = None if residual is None else to_blocked(residual, lanes)
         extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
         return cls(to_image(x, form), weights, extra, expected, lanes)

@@ -12,8 +12,8 @@ from time import monotonic
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel, build_kernel, schedules
+from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.given import Given
-from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
@@ -37,16 +37,16 @@ class TuningError(Exception):
 class Tuned:
     """The fastest schedule of an operator, its latency, and those of the others that were timed beside it."""
 
-    schedule: CpuSchedule
+    schedule: Schedule
     measurement: Measurement
-    others: tuple[tuple[CpuSchedule, Measurement], ...]
+    others: tuple[tuple[Schedule, Measurement], ...]
 
 
 @dataclass(frozen=True)
 class Built:
     """A schedule's kernel, ready to run."""
 
-    schedule: CpuSchedule
+    schedule: Schedule
     kernel: Kernel
     compiled: Compiled
 
@@ -73,7 +73,7 @@ def tune_schedules(
     epilogue: Epilogue,
     target: Target,
     protocol: Protocol,
-    candidates: Sequence[CpuSchedule],
+    candidates: Sequence[Schedule],
     budget_s: float = 2.0,
     agreement: Agreement | None = None,
 ) -> Tuned:
@@ -91,7 +91,7 @@ def tune_checked(
     epilogue: Epilogue,
     target: Target,
     protocol: Protocol,
-    candidates: Sequence[CpuSchedule],
+    candidates: Sequence[Schedule],
     budget_s: float,
 ) -> Tuned:
     """As `tune_schedules`, every kernel held against PyTorch; work for a process of its own. Whatever else goes wrong
@@ -111,7 +111,7 @@ def build_schedules(
     n: int,
     epilogue: Epilogue,
     target: Target,
-    candidates: Sequence[CpuSchedule],
+    candidates: Sequence[Schedule],
     budget_s: float,
     agreement: Agreement | None = None,
 ) -> list[Built]:
@@ -135,7 +135,7 @@ def _built_within(
     n: int,
     epilogue: Epilogue,
     target: Target,
-    candidates: Sequence[CpuSchedule],
+    candidates: Sequence[Schedule],
     budget_s: float,
 ) -> Iterator[Built]:
     end, builders = monotonic() + budget_s, _builders(os.getpid(), target.threads)
@@ -155,7 +155,7 @@ def _builders(_process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def _compiled(target: Target, schedule: CpuSchedule, kernel: Kernel) -> Compiled:
+def _compiled(target: Target, schedule: Schedule, kernel: Kernel) -> Compiled:
     try:
         return compile_function(kernel.primfunc, target)
     except (RuntimeError, ValueError, TypeError) as error:  # what TVM's compiler raises
@@ -168,7 +168,7 @@ def _check(agreement: Agreement, built: Built) -> None:
         raise TuningError("check", f"{built.schedule}: differs from PyTorch by {error:.1e} of the largest output")
 
 
-def fastest(tried: Sequence[CpuSchedule], measurements: Sequence[Measurement]) -> Tuned:
+def fastest(tried: Sequence[Schedule], measurements: Sequence[Measurement]) -> Tuned:
     """The schedule with the lowest median, beside the others."""
     ranked = sorted(zip(tried, measurements, strict=True), key=lambda pair: pair[1].median_ms)
     (schedule, measurement), *others = ranked

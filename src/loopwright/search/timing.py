@@ -15,8 +15,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.isolation import Bounds, FaultError, Isolated
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.lowering.schedules.cost import Tiling
-from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.schedules.backend import Schedule, backend_of
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import TuningError, tune_checked
@@ -42,7 +41,7 @@ class OperatorLatency:
     """The fastest schedule found for an operator, and its latency with cold weights; none and infinity for one that
     could not be timed."""
 
-    schedule: CpuSchedule | None
+    schedule: Schedule | None
     latency_ms: float
 
 
@@ -72,7 +71,7 @@ class OperatorLatencies:
         self._process, self._retry = Isolated(bounds), retry
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
-        self._variants: dict[str, Sequence[CpuSchedule]] = {}
+        self._variants: dict[str, Sequence[Schedule]] = {}
         self.failures: list[str] = []
         self.reuse = Reuse()
         self.environment = environment(target)
@@ -99,15 +98,16 @@ class OperatorLatencies:
             self._known[form.key] = self._found(form, name or form.key)
         return self._known[form.key]
 
-    def schedule(self, form: OperatorForm, n: int) -> CpuSchedule | None:
+    def schedule(self, form: OperatorForm, n: int) -> Schedule | None:
         """The fastest schedule of an operator for ``n`` images; None for one that can't be timed."""
         return self.of_form(form).schedule if n == self._n else None
 
     def estimated(self, choice: Choice) -> float:
         """What the schedules' cost model expects, in cycles: good enough to say what to time."""
         if choice.key not in self._estimates:
+            cycles = backend_of(self._target).cycles
             stages = ((form, self._schedules(form)[0]) for form in choice.form.stages)
-            self._estimates[choice.key] = sum(Tiling.of(form, first, self._target).cycles for form, first in stages)
+            self._estimates[choice.key] = sum(cycles(form, first, self._target) for form, first in stages)
         return self._estimates[choice.key]
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
@@ -125,7 +125,7 @@ class OperatorLatencies:
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
 
-    def _schedules(self, form: OperatorForm) -> Sequence[CpuSchedule]:
+    def _schedules(self, form: OperatorForm) -> Sequence[Schedule]:
         """All that may be tried, the most promising first."""
         if form.key not in self._variants:
             self._variants[form.key] = schedules(form, self._target)
@@ -137,17 +137,18 @@ class OperatorLatencies:
         else:
             self.reuse.made += 1
 
-    def _stored(self, form: OperatorForm) -> dict[CpuSchedule, float]:
+    def _stored(self, form: OperatorForm) -> dict[Schedule, float]:
         """Milliseconds of the schedules that are in the store."""
         timings = self._store.timings(self._operator(form), self._target.name, self.environment_hash)
         own = [timing for timing in timings if timing.key.protocol == str(self._protocol)]
-        return {CpuSchedule.parse(timing.key.schedule): timing.median_ms for timing in own}
+        parse = backend_of(self._target).parse
+        return {parse(timing.key.schedule): timing.median_ms for timing in own}
 
-    def _failed(self, form: OperatorForm, schedule: CpuSchedule | None) -> bool:
+    def _failed(self, form: OperatorForm, schedule: Schedule | None) -> bool:
         """Whether the schedule failed in an earlier run; None stands for all, in the words of older stores."""
         return self._store.failure(self._key(form, schedule)) is not None
 
-    def _timed(self, form: OperatorForm, missing: Sequence[CpuSchedule], name: str) -> dict[CpuSchedule, float]:
+    def _timed(self, form: OperatorForm, missing: Sequence[Schedule], name: str) -> dict[Schedule, float]:
         """Milliseconds of those that can be timed: together, or where that fails each by itself."""
         budget_s = BUDGET_S if self._tried > VARIANTS else inf
         try:
@@ -166,7 +167,7 @@ class OperatorLatencies:
             self._store.record_timing(self._key(form, schedule), measurement.samples_ms)
         return {schedule: measurement.median_ms for schedule, measurement in found}
 
-    def _key(self, form: OperatorForm, schedule: CpuSchedule | None) -> TimingKey:
+    def _key(self, form: OperatorForm, schedule: Schedule | None) -> TimingKey:
         written = "any" if schedule is None else str(schedule)
         return TimingKey(self._operator(form), self._target.name, written, self.environment_hash, str(self._protocol))
 

@@ -77,9 +77,7 @@ class Store:
         """The timings of one operator under all schedules and protocols, fastest first."""
         return self.timings_by_operator(target, environment, [operator]).get(operator, [])
 
-    def timings_by_operator(
-        self, target: str, environment: str, operators: Iterable[str]
-    ) -> dict[str, list[Timing]]:
+    def timings_by_operator(self, target: str, environment: str, operators: Iterable[str]) -> dict[str, list[Timing]]:
         """As `timings`, of many operators at once.
 
         Operators that never were are left out. The first timing of each is of its best schedule.

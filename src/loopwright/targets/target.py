@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GPU_LINE_FLOATS = 32
+
 
 @dataclass(frozen=True)
 class GpuLimits:
     """What a kernel may ask of a GPU: the most blocks and the most threads of a block along x, y and z, the most
-    threads of a block in all, and the most shared memory of a block."""
+    threads of a block in all, the most shared memory of a block, and how many multiprocessors run blocks."""
 
     blocks: tuple[int, int, int]
     threads: tuple[int, int, int]
     threads_per_block: int
     shared_bytes: int
+    multiprocessors: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Target:
     l2_bytes: int
     gpu: GpuLimits | None = None
     triple: str = ""
+
+    @property
+    def activation_block(self) -> int:
+        """The most channels of an activation that lie side by side: those of a vector; on a GPU those of a line of the
+        cache, which neighbouring threads read together."""
+        return self.vector_lanes if self.gpu is None else GPU_LINE_FLOATS
 
     @property
     def tvm_target(self) -> dict[str, object]:

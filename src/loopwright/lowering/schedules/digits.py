@@ -121,7 +121,7 @@ def tap_points(digits: Digits) -> Iterator[dict[str, int]]:
 def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int, panel_threads: int = 0) -> Digits:
     """The digits of ``contraction`` under ``schedule``, reading activations in blocks of ``input_block`` channels. With
     ``panel_threads`` each task has a panel of its input, and there are tasks for so many threads."""
-    return Digits(contraction, tuple(_Cutter(contraction.dims, schedule, input_block, panel_threads).digits()))
+    return Digits(contraction, tuple(_CpuCutter(contraction.dims, schedule, input_block, panel_threads).digits()))
 
 
 def largest_divisor(extent: int, bound: int) -> int:
@@ -140,14 +140,66 @@ def is_reduction(dim: Dim) -> bool:
     return not any(dim.output)
 
 
-class _Cutter:
-    """Takes the inner digits of each dim one after the other; ``left`` is what remains of every dim."""
+class Cutter:
+    """Takes the inner digits of each dim one after the other; ``left`` is what remains of every dim. Vectors have at
+    most ``lanes`` output channels, and the register tile ``channels`` of them; an input has ``input_block`` channels
+    side by side."""
 
-    def __init__(self, dims: tuple[Dim, ...], schedule: CpuSchedule, input_block: int, panel_threads: int):
-        self.dims, self.schedule, self.input_block = dims, schedule, input_block
-        self.panel_threads = panel_threads
+    def __init__(self, dims: tuple[Dim, ...], lanes: int, channels: int, input_block: int):
+        self.dims, self.input_block = dims, input_block
+        self._most_lanes, self._most_channels = lanes, channels
         self.left = [dim.extent for dim in dims]
         self.step = [1] * len(dims)
+
+    def _take(self, k: int, kind: str, factor: int) -> Digit:
+        digit = Digit(f"{kind}{k}_{self.step[k]}", kind, k, self.step[k], factor)
+        self.left[k], self.step[k] = -(-self.left[k] // factor), self.step[k] * factor
+        return digit
+
+    def _rest(self, k: int, kind: str) -> Digit:
+        return self._take(k, kind, self.left[k])
+
+    def _lanes(self) -> list[Digit]:
+        """Dims in the order of their steps over output channels, while whole dims fit, their extents are powers of two,
+        and rows and columns stay."""
+        channels = [k for k, dim in enumerate(self.dims) if dim.in_weight and dim.output[0] and not any(dim.output[1:])]
+        taken, lanes = [], self._most_lanes
+        for k in sorted(channels, key=lambda k: abs(self.dims[k].output[0])):
+            factor = vector_divisor(self.left[k], lanes)
+            if any(self.dims[k].input[1:]) or factor == 1:
+                break
+            taken.append(self._take(k, "lane", factor))
+            lanes //= factor
+            if self.left[k] > 1 or factor & (factor - 1):
+                break
+        return taken
+
+    def _channels(self) -> list[Digit]:
+        for k, dim in enumerate(self.dims):
+            factor = largest_divisor(self.left[k], self._most_channels)
+            if dim.role == "out" and dim.output[0] and factor > 1:
+                return [self._take(k, "channel", factor)]
+        return []
+
+    def _pixels(self, axis: int, other: int) -> list[int]:
+        """The dims without weight that move along ``axis`` and neither along ``other`` nor the channels, the longest
+        first."""
+        pixels = [k for k, dim in enumerate(self.dims) if dim.output[axis] and not dim.in_weight]
+        moving = [k for k in pixels if not any(self.dims[k].input[a] or self.dims[k].output[a] for a in (0, other))]
+        return sorted(moving, key=lambda k: -self.dims[k].extent)
+
+    def _in_block(self, k: int) -> int:
+        step = abs(self.dims[k].input[0]) or 1
+        places = self.input_block // gcd(step, self.input_block)
+        return gcd(self.left[k], places)
+
+
+class _CpuCutter(Cutter):
+    """The digits of a `CpuSchedule`."""
+
+    def __init__(self, dims: tuple[Dim, ...], schedule: CpuSchedule, input_block: int, panel_threads: int):
+        super().__init__(dims, schedule.lanes, schedule.channels, input_block)
+        self.schedule, self.panel_threads = schedule, panel_threads
 
     def digits(self) -> list[Digit]:
         lanes = list(reversed(self._lanes()))
@@ -216,36 +268,6 @@ class _Cutter:
         rounds = -(-tasks // self.panel_threads)
         return Fraction(rounds * self.panel_threads, tasks)
 
-    def _take(self, k: int, kind: str, factor: int) -> Digit:
-        digit = Digit(f"{kind}{k}_{self.step[k]}", kind, k, self.step[k], factor)
-        self.left[k], self.step[k] = -(-self.left[k] // factor), self.step[k] * factor
-        return digit
-
-    def _rest(self, k: int, kind: str) -> Digit:
-        return self._take(k, kind, self.left[k])
-
-    def _lanes(self) -> list[Digit]:
-        """Dims in the order of their steps over output channels, while whole dims fit, their extents are powers of two,
-        and rows and columns stay."""
-        channels = [k for k, dim in enumerate(self.dims) if dim.in_weight and dim.output[0] and not any(dim.output[1:])]
-        taken, lanes = [], self.schedule.lanes
-        for k in sorted(channels, key=lambda k: abs(self.dims[k].output[0])):
-            factor = vector_divisor(self.left[k], lanes)
-            if any(self.dims[k].input[1:]) or factor == 1:
-                break
-            taken.append(self._take(k, "lane", factor))
-            lanes //= factor
-            if self.left[k] > 1 or factor & (factor - 1):
-                break
-        return taken
-
-    def _channels(self) -> list[Digit]:
-        for k, dim in enumerate(self.dims):
-            factor = largest_divisor(self.left[k], self.schedule.channels)
-            if dim.role == "out" and dim.output[0] and factor > 1:
-                return [self._take(k, "channel", factor)]
-        return []
-
     def _rows(self) -> list[Digit]:
         for k in self._pixels(1, 2):
             return [self._take(k, "row", largest_divisor(self.left[k], self.schedule.rows))]
@@ -256,13 +278,6 @@ class _Cutter:
             column = self._take(k, "column", min(self.left[k], self.schedule.columns))
             return [self._rest(k, "strip"), column]
         return []
-
-    def _pixels(self, axis: int, other: int) -> list[int]:
-        """The dims without weight that move along ``axis`` and neither along ``other`` nor the channels, the longest
-        first."""
-        pixels = [k for k, dim in enumerate(self.dims) if dim.output[axis] and not dim.in_weight]
-        moving = [k for k in pixels if not any(self.dims[k].input[a] or self.dims[k].output[a] for a in (0, other))]
-        return sorted(moving, key=lambda k: -self.dims[k].extent)
 
     def _reduction(self, mixed: bool) -> list[Digit]:
         """Channels over blocks, kernel rows, channels in a block, kernel columns. Where lanes read different channels
@@ -277,8 +292,3 @@ class _Cutter:
         outer = [self._rest(k, "reduce") for k in channels if self.left[k] > 1]
         kernel_rows = [self._rest(k, "tap" if self.schedule.unroll_rows else "reduce") for k in rows]
         return [*outer, *kernel_rows, *inner, *(self._rest(k, "tap") for k in columns)]
-
-    def _in_block(self, k: int) -> int:
-        step = abs(self.dims[k].input[0]) or 1
-        places = self.input_block // gcd(step, self.input_block)
-        return gcd(self.left[k], places)

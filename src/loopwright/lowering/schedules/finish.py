@@ -12,12 +12,14 @@ from loopwright.ir.affine import Affine
 from loopwright.ir.loopnest import Case
 from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.schedules.result import Result
-from loopwright.lowering.tir import Expression, inside, loop, parallel, value
+from loopwright.lowering.tir import Expression, Over, inside, loop, parallel, value
 
 Place = tuple[Expression, ...]
 
 
-def finish(cases: tuple[Case, ...], raw: Any, out: Result, epilogue: EpilogueBuffers) -> tirx.Stmt:
+def finish(
+    cases: tuple[Case, ...], raw: Any, out: Result, epilogue: EpilogueBuffers, over: Over = parallel
+) -> tirx.Stmt:
     """``out = epilogue(completion(raw))``, one task a row of a channel block; ``raw`` may be
     the tensor of ``out`` without cases."""
     images, blocks, rows, columns, block = (int(extent) for extent in raw.shape)
@@ -27,10 +29,10 @@ def finish(cases: tuple[Case, ...], raw: Any, out: Result, epilogue: EpilogueBuf
         return out.store(epilogue.apply(result, place, 1), place, 1)
 
     def row(task: Place) -> tirx.Stmt:
-        kind = ForKind.SERIAL if cases else ForKind.VECTORIZED
+        kind = ForKind.SERIAL if cases or over is not parallel else ForKind.VECTORIZED
         return loop("column", columns, lambda c: loop("lane", block, lambda lane: store((*task, c, lane)), kind))
 
-    return parallel("task", (images, blocks, rows), row)
+    return over("task", (images, blocks, rows), row)
 
 
 def completed(cases: tuple[Case, ...], raw: Any, place: Place, block: int) -> Expression:

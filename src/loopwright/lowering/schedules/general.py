@@ -12,7 +12,7 @@ from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.vectors import Lanes
-from loopwright.lowering.tir import Expression, loop, parallel
+from loopwright.lowering.tir import Expression, Over, loop, parallel
 
 ONE_LANE = (0,)
 
@@ -23,7 +23,7 @@ def whole_dims(contraction: Contraction) -> Digits:
     return Digits(contraction, tuple(Digit(f"d{k}", "reduce", k, 1, dim.extent) for k, dim in dims))
 
 
-def clear(result: Any) -> tirx.Stmt:
+def clear(result: Any, over: Over = parallel) -> tirx.Stmt:
     """``result = 0``."""
     images, blocks, rows, columns, block = (int(extent) for extent in result.shape)
     zero = tirx.const(0.0, "float32")
@@ -34,10 +34,10 @@ def clear(result: Any) -> tirx.Stmt:
 
         return loop("column", columns, lambda column: loop("lane", block, lambda lane: store(column, lane)))
 
-    return parallel("row", (images, blocks, rows), row)
+    return over("row", (images, blocks, rows), row)
 
 
-def accumulate(digits: Digits, n: int, x: Any, weight: Any, result: Any) -> tirx.Stmt:
+def accumulate(digits: Digits, n: int, x: Any, weight: Any, result: Any, over: Over = parallel) -> tirx.Stmt:
     """``result += contraction(x, weight)``, parallel over the images only, since instances may share an output."""
 
     def nest(scope: Scope, inner: Sequence[Digit]) -> tirx.Stmt:
@@ -46,7 +46,7 @@ def accumulate(digits: Digits, n: int, x: Any, weight: Any, result: Any) -> tirx
         digit, *rest = inner
         return loop(digit.name, digit.extent, lambda index: nest(scope.bind(digit, index), rest))
 
-    return parallel("image", (n,), lambda at: nest(Scope(variables={"image": at[0]}), digits.digits))
+    return over("image", (n,), lambda at: nest(Scope(variables={"image": at[0]}), digits.digits))
 
 
 def _update(digits: Digits, scope: Scope, x: Any, weight: Any, result: Any) -> tirx.Stmt:

@@ -64,9 +64,9 @@ class Registers:
         return [column, ramp(0, self.lanes)]
 
 
-def registers(digits: Digits) -> Registers:
-    """Fresh arrays for the tile of ``digits``."""
+def registers(digits: Digits, scope: str = "global") -> Registers:
+    """Fresh arrays for the tile of ``digits``, in memory of that ``scope``."""
     channels, rows, columns, lanes = (digits.extent(kind) for kind in ("channel", "row", "column", "lane"))
     names = [f"tile_{channel}_{row}" for channel in range(channels) for row in range(rows)]
-    arrays = [tirx.decl_buffer((columns, lanes), "float32", name) for name in names]
+    arrays = [tirx.decl_buffer((columns, lanes), "float32", name, scope=scope) for name in names]
     return Registers(channels, rows, columns, lanes, tuple(arrays))

@@ -9,7 +9,7 @@ parallel task:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
@@ -159,11 +159,15 @@ class TileKernel:
         return scope
 
     def _copies(self) -> Iterator[Lanes]:
-        """All places of a vector."""
-        for placement in self.placements:
-            offsets = self.digits.lane_offsets(step[0] for step in placement.steps)
-            axes = self.digits.combine(placement.steps, placement.offset)
-            yield Lanes(self.digits.first_lane(axes), offsets)
+        return copies(self.digits, self.placements)
+
+
+def copies(digits: Digits, placements: Iterable[Placement]) -> Iterator[Lanes]:
+    """All places of a vector of results."""
+    for placement in placements:
+        offsets = digits.lane_offsets(step[0] for step in placement.steps)
+        axes = digits.combine(placement.steps, placement.offset)
+        yield Lanes(digits.first_lane(axes), offsets)
 
 
 def strip_ranges(digits: Digits, source: Source, scope: Scope) -> Iterator[tuple[int, int, int]]:

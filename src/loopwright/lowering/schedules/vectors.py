@@ -57,6 +57,9 @@ def load(buffer: Any, lanes: Lanes, scope: Scope) -> Expression:
 
 def whole_vector(block: int, lanes: Lanes, scope: Scope) -> bool:
     """True when the lanes always lie next to each other in one block."""
+    count = len(lanes.offsets)
+    if block % count == 0 and scope.resolve(lanes.channel).is_multiple_of(count):
+        return lanes.are_neighbours
     _, inner = scope.blocked(lanes.channel, block)
     low, high = inner.bounds(scope.extents)
-    return lanes.are_neighbours and low >= 0 and high + len(lanes.offsets) <= block
+    return lanes.are_neighbours and low >= 0 and high + count <= block

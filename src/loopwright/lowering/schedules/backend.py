@@ -1,0 +1,64 @@
+"""What differs between the kernels of processors and of GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.schedules import variants
+from loopwright.lowering.schedules.cost import Tiling
+from loopwright.lowering.schedules.cpu import CpuKernel, pack_contractions
+from loopwright.lowering.schedules.cuda import variants as cuda_variants
+from loopwright.lowering.schedules.cuda.kernel import CudaKernel, pack_for_gpu
+from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
+from loopwright.lowering.schedules.form_kernel import CutContraction, FormKernel
+from loopwright.lowering.schedules.given import Given
+from loopwright.lowering.schedules.schedule import CpuSchedule
+from loopwright.lowering.tir import over_grid, parallel
+from loopwright.targets.target import Target
+
+Schedule = CpuSchedule | CudaSchedule
+
+
+@dataclass(frozen=True)
+class Backend:
+    """``variants`` gives the schedules of a form worth timing on a target, the most promising first; ``parse`` one from
+    its text; ``cycles`` what a form is estimated to take under one; ``pack`` the form's contractions cut by a schedule,
+    reading inputs of so many channels side by side, with a number of threads for a kernel with a prologue; ``kernel``
+    the code over given buffers, as `CpuKernel` takes them."""
+
+    variants: Callable[[OperatorForm, Target, Given | None], Sequence[Schedule]]
+    parse: Callable[[str], Schedule]
+    cycles: Callable[[OperatorForm, Any, Target], float]
+    pack: Callable[[OperatorForm, Any, int, int], tuple[CutContraction, ...]]
+    kernel: Callable[..., FormKernel]
+
+
+def _cuda_kernel(*buffers: Any, schedule: Schedule, prologue: None, start: int) -> FormKernel:
+    del schedule, prologue, start  # the contractions are cut already, and no form takes a prologue
+    of_buffers: Callable[..., FormKernel] = partial(CudaKernel, over=over_grid)
+    return of_buffers(*buffers)
+
+
+CPU = Backend(
+    variants.variants,
+    CpuSchedule.parse,
+    lambda form, schedule, target: Tiling.of(form, schedule, target).cycles,
+    pack_contractions,
+    partial(CpuKernel, over=parallel),
+)
+GPU = Backend(
+    lambda form, target, _given: cuda_variants.variants(form, target),
+    CudaSchedule.parse,
+    cuda_variants.cycles,
+    lambda form, schedule, block, _threads: pack_for_gpu(form, schedule, block),
+    _cuda_kernel,
+)
+
+
+def backend_of(target: Target) -> Backend:
+    """That of a target."""
+    return CPU if target.gpu is None else GPU

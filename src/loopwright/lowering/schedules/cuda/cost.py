@@ -1,0 +1,121 @@
+"""What a schedule costs on a GPU, estimated: the multiprocessor with the most blocks decides.
+
+It issues instructions, moves lines of its level 1 to registers, and gets what its blocks read from level 2; the slowest
+of the three counts. To that come the loads that a thread waits for one after the other, and the sums that threads
+share. Figures of the H100: 4 instructions of a warp a cycle, 128 bytes a cycle from level 1, 5.5 TB/s from level 2 over
+132 multiprocessors at 1.7 GHz, about 300 cycles to level 2 (NVIDIA, "H100 Tensor Core GPU Architecture", and
+microbenchmarks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from loopwright.ir.loopnest import FLOAT_BYTES
+from loopwright.lowering.schedules.digits import Digit, Digits
+from loopwright.targets.target import GpuLimits
+
+WARP, ISSUED_PER_CYCLE = 32, 4
+LEVEL1_BYTES_PER_CYCLE, LEVEL2_BYTES_PER_CYCLE = 128, 24
+VECTOR_BYTES = 16
+WAIT_CYCLES = 400
+"""From a load to the products that need it."""
+SUM_CYCLES, SYNC_CYCLES = 30, 100
+"""To add one shared vector, and to wait for all threads of a block."""
+STATIC_SHARED_BYTES = 48 * 1024
+REGISTERS_OF_A_THREAD = 160
+"""Floats of a tile, its factors and inputs, above which too few threads fit a multiprocessor."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one contraction for ``n`` images, whose input has the given shape."""
+
+    digits: Digits
+    n: int
+    input_shape: tuple[int, ...]
+    limits: GpuLimits
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.digits.extent("share") * self.digits.extent("thread")
+
+    @property
+    def vectors(self) -> int:
+        """Of a register tile."""
+        return prod(self.digits.extent(kind) for kind in ("channel", "row", "column"))
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of a block, for the sums that its threads share."""
+        lanes = self.digits.extent("lane")
+        return FLOAT_BYTES * self.threads * self.vectors * lanes if self.digits.extent("share") > 1 else 0
+
+    @property
+    def registers(self) -> int:
+        """Floats that a thread holds: its tile, and what the taps of one kernel row read."""
+        rows = self.digits.of("row", "column", "tap")
+        held = self._span(rows, 2) * self.digits.extent("row") * max(self.digits.extent("inner"), 1)
+        return self.vectors * self.digits.extent("lane") + held
+
+    @property
+    def fits(self) -> bool:
+        """Whether a block can run, and its tiles stay in registers."""
+        in_limits = self.threads <= self.limits.threads_per_block and self.shared_bytes <= STATIC_SHARED_BYTES
+        return in_limits and self.registers <= REGISTERS_OF_A_THREAD
+
+    @cached_property
+    def cycles(self) -> float:
+        """Of the whole contraction."""
+        blocks = self.n * self.digits.extent("block")
+        own = -(-blocks // self.limits.multiprocessors)
+        warps = own * -(-self.threads // WARP)
+        steps = self.digits.extent("reduce")
+        weights = prod(self.digits.extent(kind) for kind in ("tap", "inner", "channel"))
+        reads = self._reads
+        products = weights * self.digits.extent("row") * self.digits.extent("column") * self.digits.extent("lane")
+        issue = warps * steps * (products + weights + reads) / ISSUED_PER_CYCLE
+        lines = weights * self._bytes_of_a_warp(weights=True) + reads * self._bytes_of_a_warp(weights=False)
+        level1 = warps * steps * lines / LEVEL1_BYTES_PER_CYCLE
+        level2 = own * self._bytes_of_a_block / LEVEL2_BYTES_PER_CYCLE
+        return max(issue, level1, level2) + steps * WAIT_CYCLES + self._sum_cycles
+
+    @property
+    def _sum_cycles(self) -> float:
+        sharing = self.digits.extent("share")
+        return SYNC_CYCLES + -(-self.vectors // sharing) * sharing * SUM_CYCLES if sharing > 1 else 0.0
+
+    @property
+    def _reads(self) -> int:
+        """Vectors of the input that a thread reads in a step."""
+        held = self.digits.of("row", "column", "tap")
+        return self._span(held, 1) * self._span(held, 2)
+
+    @property
+    def _bytes_of_a_block(self) -> int:
+        inside = [digit for digit in self.digits.digits if digit.kind != "block"]
+        channels = min(self._span(inside, 0), prod(d.extent for d in inside if self._step(d, 0)))
+        pixels = self._span(inside, 1) * self._span(inside, 2)
+        weights = prod(digit.extent for digit in self.digits.in_weight if digit.kind != "block")
+        return FLOAT_BYTES * (channels * pixels + weights)
+
+    def _bytes_of_a_warp(self, *, weights: bool) -> int:
+        """What the threads of a warp read at once, each a vector; those that read the same are one."""
+        left, distinct = min(WARP, self.threads), 1
+        for digit in reversed(self.digits.of("share", "thread")):
+            dim = self.digits.contraction.dims[digit.dim]
+            own = min(left, digit.extent)
+            distinct *= own if (dim.in_weight if weights else any(dim.input)) else 1
+            left = max(1, left // digit.extent)
+        return max(LEVEL1_BYTES_PER_CYCLE, distinct * VECTOR_BYTES)
+
+    def _step(self, digit: Digit, axis: int) -> int:
+        return abs(digit.step * self.digits.contraction.dims[digit.dim].input[axis])
+
+    def _span(self, digits: list[Digit] | tuple[Digit, ...], axis: int) -> int:
+        """How many elements of the input along an axis lie between the first and the last that digits reach."""
+        reach = 1 + sum(self._step(digit, axis) * (digit.extent - 1) for digit in digits)
+        return min(reach, self.input_shape[axis])
