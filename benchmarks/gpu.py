@@ -1,0 +1,161 @@
+"""3x3 operators on a GPU beside cuDNN, one image; prints a table, and writes docs/data/gpu/operators.csv.
+
+    python -m benchmarks.gpu [--tried 24] [--rounds 21] [OPERATOR...]
+
+Every variant of the schedule is compiled (on all cores), held against float64, and timed; the fastest is then timed in
+turns with cuDNN in float32 and with tf32 allowed. A sample is the replay of a CUDA graph of 50 calls, by device events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean, median
+from typing import Any
+
+import numpy as np
+import torch
+import tvm_ffi
+from torch.nn import functional
+
+from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.lowering.epilogue import Epilogue
+from loopwright.lowering.kernel import Kernel, build_kernel, schedules
+from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
+from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
+from loopwright.measurement.build import Compiled, compile_function
+from loopwright.operators import parse
+from loopwright.report.numbers import write_csv
+from loopwright.targets.cuda import cuda
+
+PAGE = Path(__file__).parent.parent / "docs" / "data" / "gpu" / "operators.csv"
+SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))
+OPERATORS = tuple(f"conv2d(co={c}, ci={c}, oh={size}, ow={size}, kh=3, kw=3)" for c, size in SIZES)
+CALLS, WARM_UP = 50, 3
+TOLERANCE = 1e-4
+TARGET = cuda("sm_90")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule's kernel, compiled."""
+
+    schedule: CudaSchedule
+    kernel: Kernel
+    compiled: Compiled
+
+
+def main() -> None:
+    """Times the operators that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("operators", nargs="*", metavar="OPERATOR", default=OPERATORS)
+    parser.add_argument("--tried", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--csv", type=Path, default=PAGE)
+    given = parser.parse_args()
+    rows = []
+    for operator in given.operators:
+        rows.append(row := timed(operator, given.tried, given.rounds))
+        print(*(f"{name}={value}" for name, value in row.items()), flush=True)
+        write_csv(given.csv, rows)
+    for peer in ("cudnn_fp32", "cudnn_tf32"):
+        ratio = geometric_mean(row[f"{peer}_us"] / row["ours_us"] for row in rows)
+        print(f"{ratio:.2f} times as fast as {peer}, geometric mean")
+
+
+def timed(operator: str, tried: int, rounds: int) -> dict[str, Any]:
+    """One operator: the best of our variants beside cuDNN."""
+    form = operator_form(parse(operator).nest())
+    (channels, *size), (co, *_) = form.input_shape, form.output_shape
+    random = np.random.default_rng(0)
+    x = random.standard_normal((1, channels, *size), dtype=np.float32)
+    weight = random.standard_normal((co, channels, 3, 3), dtype=np.float32)
+    given, filters = torch.from_numpy(x).cuda(), torch.from_numpy(weight).cuda()
+    expected = functional.conv2d(given.double(), filters.double(), padding=1).cpu().numpy()
+    ours = [(candidate, replayed(call_of(candidate, form, x, weight, expected))) for candidate in built(form, tried)]
+    best, graph = min(ours, key=lambda pair: median(pair[1]() for _ in range(WARM_UP + 4)))
+    peers = {"cudnn_fp32": replayed_peer(given, filters, False), "cudnn_tf32": replayed_peer(given, filters, True)}
+    samples = measured({"ours": graph, **peers}, rounds)
+    medians = {f"{name}_us": round(median(own), 3) for name, own in samples.items()}
+    device = torch.cuda.get_device_name()
+    return {"operator": operator, **medians, "schedule": str(best.schedule), "tried": len(ours), "device": device}
+
+
+def built(form: OperatorForm, tried: int) -> list[Candidate]:
+    """The first variants, compiled side by side."""
+    kernels = [(own, build_kernel(form, 1, Epilogue(), TARGET, own)) for own in schedules(form, TARGET)[:tried]]
+    with ThreadPoolExecutor(os.cpu_count()) as builders:
+        compiled = builders.map(lambda pair: compile_function(pair[1].primfunc, TARGET), kernels)
+        return [Candidate(*pair, done) for pair, done in zip(kernels, compiled, strict=True)]
+
+
+def call_of(
+    candidate: Candidate, form: OperatorForm, x: np.ndarray, weight: np.ndarray, expected: np.ndarray
+) -> Callable[[], object]:
+    """A call of the kernel on the device, once it has given what float64 gives."""
+    block = TARGET.activation_block
+    dense = [weight.reshape(-1)[own.weight_indices(weight.shape)] for own in form.contractions]
+    out = torch.empty(blocked_shape(1, form.output_shape, block), device="cuda")
+    arrays = (to_blocked(x, block), *candidate.kernel.pack(dense))
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)).cuda() for array in arrays]
+
+    def call() -> object:
+        return candidate.compiled(*tensors, out)
+
+    with tvm_ffi.use_torch_stream():
+        call()
+    torch.cuda.synchronize()
+    error = np.abs(from_blocked(out.cpu().numpy()) - expected).max() / np.abs(expected).max()
+    if not error < TOLERANCE:
+        raise SystemExit(f"{candidate.schedule}: differs from float64 by {error:.1e} of the largest output")
+    return call
+
+
+def replayed_peer(x: torch.Tensor, filters: torch.Tensor, tf32: bool) -> Callable[[], float]:
+    """cuDNN's convolution, of those that it knows the fastest."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = tf32
+    return replayed(lambda: functional.conv2d(x, filters, padding=1))
+
+
+def replayed(call: Callable[[], object]) -> Callable[[], float]:
+    """A function that replays a graph of many calls and gives the microseconds of one."""
+    side = torch.cuda.Stream()
+    with tvm_ffi.use_torch_stream(torch.cuda.stream(side)):
+        for _ in range(WARM_UP):
+            call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with tvm_ffi.use_torch_stream(torch.cuda.graph(graph)):
+        for _ in range(CALLS):
+            call()
+
+    def sample() -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) * 1000 / CALLS
+
+    return sample
+
+
+def measured(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Sequence[float]]:
+    """Samples of all, taken in turns."""
+    for call in calls.values():
+        for _ in range(WARM_UP):
+            call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            taken[name].append(call())
+    return dict(taken)
+
+
+if __name__ == "__main__":
+    main()
