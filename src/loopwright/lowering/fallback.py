@@ -1,4 +1,5 @@
-"""A plain CPU schedule for what TVM lowers itself: outer loops in parallel, the innermost vectorised."""
+"""A plain schedule for what TVM lowers itself: on processors outer loops in parallel, the innermost vectorised; on GPUs
+TVM's own rules."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from math import prod
 
 import tvm
 from tvm import s_tir, tirx
+from tvm.s_tir import dlight
 from tvm.s_tir.schedule import ScheduleError
 
 from loopwright.lowering.layout import channel_block
@@ -18,6 +20,10 @@ PARALLEL_ITERATIONS = 1 << 14
 
 def schedule_fallbacks(module: tvm.IRModule, target: Target) -> tvm.IRModule:
     """Every function that is not marked as scheduled, scheduled."""
+    if target.gpu is not None:
+        return dlight.ApplyDefaultSchedule(
+            dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(), dlight.gpu.Fallback()
+        )(module)
     functions = {
         name: _scheduled(function, target)
         if isinstance(function, tirx.PrimFunc) and SCHEDULED not in (function.attrs or {})

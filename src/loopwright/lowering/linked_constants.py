@@ -88,6 +88,17 @@ class LinkedConstants:
                 module[name] = _Calls(module, self).visit_expr(function)
         return module
 
+    def count(self, module: tvm.IRModule) -> tvm.IRModule:
+        """The module as it is, its constants only counted: a GPU's executable keeps them, for its own memory."""
+        for _, function in module.functions_items():
+            if isinstance(function, relax.Function):
+                relax.analysis.post_order_visit(function, self._count)
+        return module
+
+    def _count(self, expression: relax.Expr) -> None:
+        if isinstance(expression, GenericConst) and isinstance(expression.ty, relax.TensorType):
+            self.number(expression)
+
     def number(self, constant: GenericConst) -> int:
         """The constant's number; equal objects have the same."""
         if constant not in self._numbers:

@@ -17,7 +17,8 @@ import tvm
 from torch import nn
 from torch.utils import _pytree as pytree
 from tvm import relax
-from tvm.relax.backend.cpu_generic.pipeline import dataflow_lower_passes, finalize_passes, library_dispatch_passes
+from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
+from tvm.relax.backend.cuda import pipeline as gpu_passes
 from tvm.support import cc, tar
 
 from loopwright.errors import ArgumentError, CompileError
@@ -242,16 +243,19 @@ def _signature(network: Network, inputs: list[relax.Var]) -> Signature:
 
 def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> tvm.runtime.Executable:
     tvm_target = tvm.target.Target(target.tvm_target)
+    passes: Any = cpu_passes if target.gpu is None else gpu_passes
+    keep = constants.take_out if target.gpu is None else constants.count
     lower = [
-        *library_dispatch_passes(tvm_target),
+        *passes.library_dispatch_passes(tvm_target),
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         tvm.transform.module_pass(lambda module, _: schedule_fallbacks(module, target), opt_level=0),
-        *dataflow_lower_passes(tvm_target),
-        tvm.transform.module_pass(lambda module, _: constants.take_out(module), opt_level=0),
-        *finalize_passes(tvm_target),
+        *passes.dataflow_lower_passes(tvm_target),
+        tvm.transform.module_pass(lambda module, _: keep(module), opt_level=0),
+        *passes.finalize_passes(tvm_target),
     ]
-    with tvm_target:
+    options = {} if target.gpu is None else {"relax.backend.use_cuda_graph": True}
+    with tvm_target, tvm.transform.PassContext(config=options):
         return tvm.compile(module, tvm_target, relax_pipeline=tvm.transform.Sequential(lower))

@@ -14,6 +14,7 @@ import numpy as np
 import tvm
 from tvm import tirx
 from tvm.tirx import ForKind
+from tvm.tirx.buffer import is_buffer_var
 
 from loopwright.targets.target import Target
 
@@ -69,13 +70,13 @@ def on_host(primfunc: tirx.PrimFunc, target: Target, folder: Path) -> Callable[.
     kernels = list(SIGNATURE.finditer(source))
     runs = launches(primfunc)
     assert len(kernels) == len(runs)
-    names = [buffer.name for buffer in primfunc.params]
+    parameters = {own.name: "float*" if is_buffer_var(own) else "int" for own in primfunc.params}
     kept = {buffer.name: prod(map(int, buffer.shape)) for buffer in _allocated(primfunc.body)}
-    calls = [_call(*pair, set(names) | kept.keys()) for pair in zip(kernels, runs, strict=True)]
-    pointers = "\n".join(f"static float* {name}_given;" for name in names)
+    calls = [_call(*pair, parameters.keys() | kept.keys()) for pair in zip(kernels, runs, strict=True)]
+    pointers = "\n".join(f"static {kind} {name}_given;" for name, kind in parameters.items())
     workspaces = "\n".join(f"static float {name}_given[{size}];" for name, size in kept.items())
-    arguments = ", ".join(f"float* {name}" for name in names)
-    assigned = " ".join(f"{name}_given = {name};" for name in names)
+    arguments = ", ".join(f"{kind} {name}" for name, kind in parameters.items())
+    assigned = " ".join(f"{name}_given = {name};" for name in parameters)
     text = "\n".join([
         f'#include "{HEADER}"', source, pointers, workspaces,
         f'extern "C" int run({arguments}) {{ {assigned} return {" && ".join(calls)}; }}',
@@ -86,14 +87,20 @@ def on_host(primfunc: tirx.PrimFunc, target: Target, folder: Path) -> Callable[.
     subprocess.run(["g++", "-O1", "-w", "-shared", "-fPIC", str(path), "-o", str(library)], check=True)
     run = ctypes.CDLL(str(library)).run
 
-    def call(*arrays: object) -> None:
-        taken = [array if isinstance(array, np.ndarray) else array.numpy() for array in arrays]
-        copies = [np.ascontiguousarray(array, np.float32) for array in taken]
-        assert run(*(copy.ctypes.data_as(ctypes.c_void_p) for copy in copies)), "threads of a block part at a barrier"
-        last = arrays[-1]
-        last.copyfrom(copies[-1]) if not isinstance(last, np.ndarray) else np.copyto(last, copies[-1])
+    def call(*arguments: object) -> None:
+        """Takes arrays and numbers; those written are the last array's elements."""
+        given = [own if isinstance(own, int) else _array(own) for own in arguments]
+        passed = [own if isinstance(own, int) else own.ctypes.data_as(ctypes.c_void_p) for own in given]
+        assert run(*passed), "threads of a block part at a barrier"
+        last = arguments[-1]
+        np.copyto(last, given[-1]) if isinstance(last, np.ndarray) else last.copyfrom(given[-1])
 
     return call
+
+
+def _array(given: object) -> np.ndarray:
+    array = given if isinstance(given, np.ndarray) else given.numpy()
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _call(kernel: re.Match[str], run: Launch, known: set[str]) -> str:
