@@ -13,6 +13,7 @@ from torch import nn
 
 from loopwright import __version__, targets
 from loopwright.errors import ArgumentError, LoopwrightError
+from loopwright.keeping import nowhere
 from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.models.devices import require_device
@@ -186,12 +187,10 @@ def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | Non
     with stages.stage("Trace"):
         network = inputs.source.traced()
         stages.progress.traced(network)
-    kept = {} if run is None else {"kept": run.timings}
+    keep = nowhere if run is None else run.timings
     with how.crew(stages.progress) as crew:
         settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew)
-        outcome = run_search(
-            network, inputs.minibatch, inputs.hardware, store, settings, stages, trained=inputs.trained, **kept
-        )
+        outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, keep, inputs.trained)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
     summary = summary_of(outcome, about, stages.seconds)

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError
+from loopwright.keeping import Keep, nowhere
 from loopwright.legality.capacity import CalibratedCheck, Table, shipped
 from loopwright.legality.capacity.calibrated import CHECK as CALIBRATED
-from loopwright.legality.capacity.calibrated import Take
 from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.capacity.sequential import CHECK as FISHER
 from loopwright.legality.verdict import Verdict
@@ -62,12 +62,8 @@ TIMING_SHARE = 0.5
 FINALISTS = 3
 """How many of the accepted candidates are compiled as networks; the fastest in one interleaved run is chosen."""
 
-KeptTimings = Callable[[Sequence[str], Callable[[], list[Measurement]]], list[Measurement]]
-"""Gives the timings of the compiled networks that the key names: those that the run has taken already, or new ones."""
-
-
-def _taken(_key: Sequence[str], take: Callable[[], list[Measurement]]) -> list[Measurement]:
-    return take()
+KeptTimings = Keep[Sequence[str], list[Measurement]]
+"""The timings of the compiled networks that the key names."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +84,18 @@ class CapacityCheck:
             return None
         module = network.module if device == "cpu" else copy.deepcopy(network.module).to(device)
 
-        def kept(images: Minibatch, take: Take) -> Mapping[str, float]:
+        def keep(images: Minibatch, score: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
             protocol = f"{', '.join(FEATURES)} on {device}"
             key = VerdictKey(
                 fingerprint(network.module), identity(ORIGINAL), ORIGINAL_CHECK, images.fingerprint, protocol
             )
             known = store.verdict(key)
             if known is None:
-                known = Verdict(True, ORIGINAL_CHECK, "scored to hold candidates against it", scores=take())
+                known = Verdict(True, ORIGINAL_CHECK, "scored to hold candidates against it", scores=score())
                 store.record_verdict(key, known)
             return known.scores
 
-        return CalibratedCheck.of(module, minibatch, self.table, self.tolerance, kept=kept)
+        return CalibratedCheck.of(module, minibatch, self.table, self.tolerance, keep=keep)
 
 
 @dataclass(frozen=True)
@@ -159,13 +155,13 @@ def run_search(
     store: Store,
     settings: Settings,
     stages: Stages,
-    kept: KeptTimings = _taken,
+    keep: KeptTimings = nowhere,
     trained: nn.Module | None = None,
 ) -> Outcome:
-    """Draws operators and times them, looks for the best networks of them, compiles these and chooses; the timings of
-    compiled networks are ``kept`` for a run that goes on. Candidates are judged with the network's weights, and
-    delivered with those that they inherit from ``trained``, if that is given. Raises `LoopwrightError` if the compiled
-    network does not compute what PyTorch computes."""
+    """Draws operators and times them, looks for the best networks of them, compiles these and chooses. The timings of
+    compiled networks are kept, by ``keep``, for a run that goes on. Candidates are judged with the network's weights,
+    and delivered with those that they inherit from ``trained``, if that is given. Raises `LoopwrightError` if the
+    compiled network does not compute what PyTorch computes."""
     strategy, started = named(settings.strategy), monotonic()
     rng, funnel = random.Random(settings.seed), Funnel(stages.progress)
     with ExitStack() as processes:
@@ -208,7 +204,7 @@ def run_search(
             compiled = _all_compiled(network, built, target, latencies)
             images = np.resize(minibatch.images, network.input_shape)
             key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in built)]
-            timings = kept(key, lambda: _measured(compiled, images))
+            timings = keep(key, lambda: _measured(compiled, images))
             for candidate, taken in zip(candidates, timings, strict=True):
                 progress.happened(NetworkTimed(str(candidate.candidate), taken.median_ms))
             fastest = min(range(len(timings)), key=lambda k: timings[k].median_ms)

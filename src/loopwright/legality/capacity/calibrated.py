@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite, nan
@@ -10,6 +10,7 @@ from math import isfinite, nan
 from torch import nn
 
 from loopwright.errors import ArgumentError
+from loopwright.keeping import Keep, nowhere
 from loopwright.legality.capacity.comparison import require_comparable, require_convolution
 from loopwright.legality.capacity.features import FEATURES
 from loopwright.legality.capacity.predictor import CONFIDENCE, INTERVAL, DropPredictor, Prediction
@@ -28,13 +29,8 @@ HOPELESS = 0.2
 """A candidate that stays within the tolerance with less than this probability is not scored further."""
 
 
-Take = Callable[[], Mapping[str, float]]
-KeptScores = Callable[[Minibatch, Take], Mapping[str, float]]
-"""Gives the scores of the original on a minibatch: those that are known already, or new ones."""
-
-
-def _taken(_minibatch: Minibatch, take: Take) -> Mapping[str, float]:
-    return take()
+KeptScores = Keep[Minibatch, Mapping[str, float]]
+"""The scores of the original on a minibatch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +53,10 @@ class CalibratedCheck:
         table: Table,
         tolerance: float = 1.0,
         confidence: float = CONFIDENCE,
-        kept: KeptScores = _taken,
+        keep: KeptScores = nowhere,
     ) -> CalibratedCheck:
         """The check for candidates of ``module``, which scores as many images as the table's networks were scored on;
-        its own scores are ``kept`` for a later check.
+        its own scores are kept, by ``keep``, for a later check.
 
         Raises `ArgumentError` if nothing can be held against the network or the tolerance is no number, `DataError` if
         images, labels or the table are unusable.
@@ -77,7 +73,7 @@ class CalibratedCheck:
             )
         minibatch = minibatch.first(table.images)
         require_usable(module, minibatch, "the calibrated check")
-        original = kept(minibatch, lambda: scores_of(module, minibatch, proxies))
+        original = keep(minibatch, lambda: scores_of(module, minibatch, proxies))
         for name, score in original.items():
             require_comparable(proxies[name].title, score)
         predictors = tuple(DropPredictor.of(table, FEATURES[:known]) for known in STAGES)
