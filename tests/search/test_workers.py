@@ -71,7 +71,7 @@ def takes_memory(_thing: object, _item: object) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-@pytest.mark.parametrize(("available", "processes"), [(0, 1), (250 * MIB, 1), (10_000 * MIB, 3)])
+@pytest.mark.parametrize(("available", "processes"), [(0, 1), (250 * MIB, 1), (700 * MIB, 1), (10_000 * MIB, 3)])
 def test_there_are_no_more_processes_than_memory_suffices_for(
     available: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ):

@@ -14,7 +14,7 @@ from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules import general
 from loopwright.lowering.schedules.digits import cut
-from loopwright.lowering.schedules.fetching import Fetching
+from loopwright.lowering.schedules.fetching import CACHED_BYTES, Fetching
 from loopwright.lowering.schedules.form_kernel import FormKernel, PackedContraction
 from loopwright.lowering.schedules.panel import Panel
 from loopwright.lowering.schedules.placement import Placement, is_injective
@@ -22,9 +22,6 @@ from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.schedules.tile import Begun, Store, TileKernel
 from loopwright.lowering.schedules.winograd import WinogradContraction, cut_windows
 from loopwright.lowering.schedules.winograd_kernel import WinogradKernel
-
-CACHED_BYTES = 16 * 1024
-"""Weights up to this size stay in the innermost cache and are not fetched ahead."""
 
 AnyContraction = PackedContraction | WinogradContraction
 
@@ -69,4 +66,5 @@ class CpuKernel(FormKernel):
             return WinogradKernel(packed, *arguments, ahead).statement()
         fetching = Fetching(packed.digits, ahead, self.schedule.next_weights)
         panel = None if self.prologue is None else Panel(packed.digits, self.x, self.prologue, self.start)
-        return TileKernel(packed.digits, *arguments, fetching, panel, begun, self.schedule.one_thread).statement()
+        asks = self.schedule.prefetch > 0
+        return TileKernel(packed.digits, *arguments, fetching, panel, begun, self.schedule.one_thread, asks).statement()

@@ -21,6 +21,8 @@ from loopwright.lowering.schedules.packing import packed_vector
 
 LINE_BYTES = 64
 """What a processor fetches at once."""
+CACHED_BYTES = 16 * 1024
+"""Weights or images up to this size stay in the innermost cache and are not fetched ahead."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from tvm import tirx
 
+from loopwright.lowering.schedules.asking import Asking
 from loopwright.lowering.schedules.digits import Digit, Digits, loops, tap_points
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.packing import packed_vector
@@ -30,7 +31,8 @@ Guards = Mapping[int, bool | Expression]
 
 @dataclass(frozen=True)
 class Reduction:
-    """Adds the products of all reduction digits to ``tile``, of which ``width`` columns are used."""
+    """Adds the products of all reduction digits to ``tile``, of which ``width`` columns are used, and asks for what the
+    next tile reads."""
 
     digits: Digits
     source: Source
@@ -38,32 +40,35 @@ class Reduction:
     tile: Registers
     width: int
     fetching: Fetching
+    asking: Asking | None = None
 
     def statement(self, scope: Scope) -> tirx.Stmt:
-        return self._nest(scope, loops(self.digits), None)
+        return self._nest(scope, loops(self.digits), None, self.asking)
 
-    def _nest(self, scope: Scope, levels: tuple[Digit, ...], rows: Guards | None) -> tirx.Stmt:
+    def _nest(self, scope: Scope, levels: tuple[Digit, ...], rows: Guards | None, asking: Asking | None) -> tirx.Stmt:
+        if asking is not None and asking.knows_lines(levels):
+            return sequence([*asking.statements(scope, levels), self._nest(scope, levels, rows, None)])
         if rows is None and scope.fix(self._row(0)).decides(self.source.axes[1]):
-            return self._guarded(scope, levels)
+            return self._guarded(scope, levels, asking)
         if not levels:
             points = list(tap_points(self.digits))
             steps = (self._point(scope.fix(taps), rows, k, len(points)) for k, taps in enumerate(points))
             return sequence([part for step in steps for part in step])
         digit, inner = levels[0], levels[1:]
         if digit.kind == "tap":
-            return sequence([self._nest(scope.fix({digit.name: i}), inner, rows) for i in range(digit.extent)])
-        return loop(digit.name, digit.extent, lambda i: self._nest(scope.bind(digit, i), inner, rows))
+            return sequence([self._nest(scope.fix({digit.name: i}), inner, rows, asking) for i in range(digit.extent)])
+        return loop(digit.name, digit.extent, lambda i: self._nest(scope.bind(digit, i), inner, rows, asking))
 
-    def _guarded(self, scope: Scope, levels: tuple[Digit, ...]) -> tirx.Stmt:
+    def _guarded(self, scope: Scope, levels: tuple[Digit, ...], asking: Asking | None) -> tirx.Stmt:
         """The nest for the rows that lie inside, now that they are decided."""
         guards = {row: guard for row, guard in self._row_guards(scope).items() if guard is not False}
         conditions = [guard for guard in guards.values() if guard is not True]
         if not guards:
             return tirx.Evaluate(0)
-        all_inside = self._nest(scope, levels, dict.fromkeys(guards, True))
+        all_inside = self._nest(scope, levels, dict.fromkeys(guards, True), asking)
         if not conditions:
             return all_inside
-        some_inside = self._nest(scope, levels, guards) if len(guards) > 1 else None
+        some_inside = self._nest(scope, levels, guards, asking) if len(guards) > 1 else None
         return tirx.IfThenElse(tirx.all(*conditions), all_inside, some_inside)
 
     def _row_guards(self, scope: Scope) -> dict[int, bool | Expression]:

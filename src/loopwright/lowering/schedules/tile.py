@@ -18,6 +18,7 @@ from typing import Any
 from tvm import tirx
 from tvm.tirx import ForKind
 
+from loopwright.lowering.schedules.asking import asking
 from loopwright.lowering.schedules.digits import Digit, Digits, tap_points
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.panel import Panel
@@ -46,7 +47,8 @@ class Begun:
 class TileKernel:
     """The kernel of one contraction for ``n`` images; ``store(value, place, lanes)`` writes a result to each of its
     ``placements`` in an output of ``out_block`` channels a block. With a ``panel`` tasks read that instead of ``x``.
-    ``begun`` is followed where lanes allow it. With ``one_thread`` tasks are not shared out."""
+    ``begun`` is followed where lanes allow it. With ``one_thread`` tasks are not shared out; with ``asks`` tiles ask
+    for the input of the next."""
 
     digits: Digits
     n: int
@@ -59,6 +61,7 @@ class TileKernel:
     panel: Panel | None = None
     begun: Begun | None = None
     one_thread: bool = False
+    asks: bool = False
 
     def statement(self) -> tirx.Stmt:
         tasks = self.digits.of("task")
@@ -107,7 +110,8 @@ class TileKernel:
     def _reduction(self, tile: Registers, width: int) -> Reduction | Stationary:
         if is_stationary(self.digits):
             return Stationary(self.digits, self._source, self.weight, tile, width)
-        return Reduction(self.digits, self._source, self.weight, tile, width, self.fetching)
+        ahead = asking(self.digits, self._source) if self.asks else None
+        return Reduction(self.digits, self._source, self.weight, tile, width, self.fetching, ahead)
 
     def _may_begin(self, scope: Scope) -> bool:
         """Whether all results go to one place, of lanes that lie together."""

@@ -24,6 +24,8 @@ PREFETCH_VECTORS = 64
 SMALL_UPDATES = 1 << 14
 """Vector multiply-adds that one core does in a few times what it takes to start another."""
 STACK_ARRAY_BYTES = 1024
+WIDEST, WIDTHS = 28, 10
+"""Of the tiles that are looked at: the most columns, and how many numbers of columns."""
 SMALL_IMAGES = range(3, 9)
 """Rows of an image that a tile may span whole."""
 FAR_BYTES_PER_CYCLE = 10
@@ -85,7 +87,7 @@ def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
 
 def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
     lanes = [target.vector_lanes, target.vector_lanes // 2]
-    columns, height = _column_tiles(_longest(form, 2)), _longest(form, 1)
+    columns, height = _column_tiles(_longest(form, 2), target), _longest(form, 1)
     heights = sorted({1, 2, 4, height if height in SMALL_IMAGES else 1})
     one_thread = [False, True] if _is_small(form, target) else [False]
     for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), heights, columns):
@@ -127,6 +129,8 @@ def _longest(form: OperatorForm, axis: int) -> int:
     return max((dim.extent for dim in dims if dim.output[axis]), default=1)
 
 
-def _column_tiles(extent: int) -> list[int]:
-    """Widths that cut a row into strips of nearly equal width."""
-    return sorted({-(-extent // strips) for strips in range(1, extent + 1)} & set(range(1, 29)), reverse=True)[:10]
+def _column_tiles(extent: int, target: Target) -> list[int]:
+    """Widths that cut a row into strips of nearly equal width and fit the registers, the widest first."""
+    widest = min(WIDEST, target.vector_registers - SPARE_REGISTERS)
+    widths = {-(-extent // strips) for strips in range(1, extent + 1)}
+    return sorted((width for width in widths if width <= widest), reverse=True)[:WIDTHS]

@@ -36,6 +36,10 @@ from loopwright.search.workers.work import (
     settle_in,
 )
 
+SLACK = 1.5
+"""How much more than any piece of work so far one may take: candidates of a densely connected network took up to a
+third more than the original, which comes first."""
+
 
 @dataclass(frozen=True)
 class LocalCrew:
@@ -72,7 +76,7 @@ class _LostError(Exception):
 
 class LocalWorkers(Workers[Thing]):
     """At most ``count`` processes that are forked from this one when they are needed: no more than memory suffices for,
-    by what one has taken for its first piece of work."""
+    by the most that one has taken for a piece of work, and some slack."""
 
     def __init__(self, thing: Thing, count: int):
         self._thing, self._count = thing, count
@@ -122,7 +126,7 @@ class LocalWorkers(Workers[Thing]):
         if self._needed is None:
             return 1
         free = available_bytes() + sum(max(0, worker.taken) for worker in self._workers.values())
-        return max(1, min(self._count, free // max(1, self._needed)))
+        return max(1, min(self._count, int(free / max(1, SLACK * self._needed))))
 
     def _give(self, work: bytes, tasks: Tasks[Item], busy: dict[Connection, Task[Item]]) -> None:
         """The next task to a worker that has none."""
