@@ -42,7 +42,7 @@ class Asking:
         width, [column] = self.digits.extent("column"), self.digits.of("column")
         for row in range(self.digits.extent("row")):
             rows = {digit.name: row for digit in self.digits.of("row")}
-            for number in range(width, 2 * width, self._columns_of_a_line):
+            for number in range(2 * width - 1, width - 1, -self._columns_of_a_line):
                 at = scope.fix({**fixed, **rows, column.name: number})
                 place = Lanes(self.digits.first_lane(self.source.axes), (0,)).place(at, self._block, 0)
                 yield prefetch(tirx.BufferLoad(self.source.buffer, list(place)))
