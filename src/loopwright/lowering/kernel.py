@@ -24,6 +24,7 @@ from loopwright.lowering.schedules.backend import Backend, Schedule, backend_of
 from loopwright.lowering.schedules.form_kernel import CutContraction
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.panel import takes_panels
+from loopwright.lowering.schedules.placement import is_injective
 from loopwright.lowering.schedules.result import Result
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.tir import sequence
@@ -111,9 +112,15 @@ def schedules(form: OperatorForm, target: Target, given: Given | None = None) ->
     return list(backend_of(target).variants(as_image(form.stages[0]).form, target, given))
 
 
-def takes_prologue(form: OperatorForm) -> bool:
-    """Whether a kernel of ``form`` can have a prologue: one convolution of kernel size and stride 1 and one group."""
-    return form.then is None and not form.two_inputs and takes_panels(as_image(form).form)
+def takes_prologue(form: OperatorForm, target: Target) -> bool:
+    """Whether a kernel of ``form`` can have a prologue: on processors one convolution of kernel size and stride 1 and
+    one group, on GPUs all whose results go to different outputs."""
+    if form.then is not None or form.two_inputs:
+        return False
+    image = as_image(form).form
+    if target.gpu is None:
+        return takes_panels(image)
+    return all(is_injective(image, contraction) for contraction in image.contractions)
 
 
 @dataclass(frozen=True)

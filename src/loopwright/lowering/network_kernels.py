@@ -65,7 +65,7 @@ class NetworkKernels:
 
     def takes_prologue(self, convolution: relax.Call) -> bool:
         """Whether the kernel of a convolution can compute what comes before it for each element alone."""
-        return self.target.gpu is None and takes_prologue(self._form(convolution))
+        return takes_prologue(self._form(convolution), self.target)
 
     def bind(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GPU_LINE_FLOATS = 32
+GPU_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Target:
 
     @property
     def activation_block(self) -> int:
-        """The most channels of an activation that lie side by side: those of a vector; on a GPU those of a line of the
-        cache, which neighbouring threads read together."""
-        return self.vector_lanes if self.gpu is None else GPU_LINE_FLOATS
+        """The most channels of an activation that lie side by side: those of a vector; on a GPU two sectors of 32 bytes,
+        which neighbouring threads read together."""
+        return self.vector_lanes if self.gpu is None else GPU_BLOCK
 
     @property
     def tvm_target(self) -> dict[str, object]:

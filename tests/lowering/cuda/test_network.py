@@ -101,6 +101,12 @@ def test_a_network_equals_pytorch(make: type[nn.Module], size: int, tmp_path: Pa
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_comes_before_a_convolution_is_part_of_its_kernel():
+    network = lowered(Dense().eval(), (1, 3, 8, 8))
+    names = [symbol.name_hint.rpartition("_")[0] for symbol in network.module.get_global_vars()]
+    assert sorted(name for name in names if name) == ["convolution"] * 3 + ["linear"] + ["pooling"] * 2
+
+
 def test_a_network_becomes_one_cuda_graph():
     with seeded(0):
         network = lowered(SmallNet().eval(), (1, 3, 16, 16))

@@ -57,7 +57,7 @@ def test_the_prologue_comes_before_the_convolution(threads, schedule, prologue, 
 
 
 def test_which_convolutions_take_a_prologue() -> None:
-    assert takes_prologue(conv(32, 16, 8, k=1))
+    assert takes_prologue(conv(32, 16, 8, k=1), cpu())
     for other in (
         conv(32, 16, 8),
         conv(32, 16, 8, k=1, stride=2),
@@ -65,7 +65,7 @@ def test_which_convolutions_take_a_prologue() -> None:
         parts(64, 32, 8, [(32, 1), (32, 2)]),
         strips(32, 16, 8, 2),
     ):
-        assert not takes_prologue(other)
+        assert not takes_prologue(other, cpu())
 
 
 class Preactivated(nn.Module):

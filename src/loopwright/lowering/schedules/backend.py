@@ -37,10 +37,10 @@ class Backend:
     kernel: Callable[..., FormKernel]
 
 
-def _cuda_kernel(*buffers: Any, schedule: Schedule, prologue: None, start: int) -> FormKernel:
-    del schedule, prologue, start  # the contractions are cut already, and no form takes a prologue
+def _cuda_kernel(*buffers: Any, schedule: Schedule, **prologue: Any) -> FormKernel:
+    del schedule  # the contractions are cut by it already
     of_buffers: Callable[..., FormKernel] = partial(CudaKernel, over=over_grid)
-    return of_buffers(*buffers)
+    return of_buffers(*buffers, **prologue)
 
 
 CPU = Backend(

@@ -8,9 +8,11 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.ir.contraction import OperatorForm
+from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules import general
 from loopwright.lowering.schedules.cuda.cutting import cut
+from loopwright.lowering.schedules.cuda.reduction import Prologue
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
 from loopwright.lowering.schedules.cuda.tile import CudaTile
 from loopwright.lowering.schedules.form_kernel import FormKernel, PackedContraction
@@ -32,7 +34,11 @@ def pack_for_gpu(form: OperatorForm, schedule: CudaSchedule, block_at_most: int)
 
 @dataclass(frozen=True)
 class CudaKernel(FormKernel):
-    """The body of the kernel over given buffers: a grid for each contraction and stage, one after the other."""
+    """A grid for each contraction and stage, one after the other. With a ``prologue``, of the channels from ``start``
+    on, every contraction is tiled."""
+
+    prologue: EpilogueBuffers | None = None
+    start: int = 0
 
     def _tiles(
         self,
@@ -43,4 +49,5 @@ class CudaKernel(FormKernel):
         begun: Begun | None = None,
     ) -> tirx.Stmt:
         del begun  # the shift is added by the epilogue
-        return CudaTile(packed.digits, self.n, self.x, weight, places, self.out.block, store).statement()
+        prologue = None if self.prologue is None else Prologue(self.prologue, self.start)
+        return CudaTile(packed.digits, self.n, self.x, weight, places, self.out.block, store, prologue).statement()

@@ -17,15 +17,30 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.ir.affine import Affine
+from loopwright.lowering.epilogue import EpilogueBuffers
 from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.packing import packed_vector
 from loopwright.lowering.schedules.registers import Registers
 from loopwright.lowering.schedules.scope import Scope
 from loopwright.lowering.schedules.source import Source
-from loopwright.lowering.schedules.vectors import Lanes, whole_vector
+from loopwright.lowering.schedules.vectors import Lanes, Place, whole_vector
 from loopwright.lowering.tir import Expression, loop, ramp, sequence, splat, zero
 
 LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Prologue:
+    """What happens to every element of the input before the contraction; its parameters count the channels from number
+    ``start`` on."""
+
+    buffers: EpilogueBuffers
+    start: int
+
+    def apply(self, value: Expression, place: Place, block: int, lanes: int) -> Expression:
+        """The ``lanes`` elements from ``place`` on, of an input with ``block`` channels a block."""
+        image, number, row, column, inner = place
+        return self.buffers.apply(value, (image, number - self.start // block, row, column, inner), lanes)
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class ThreadReduction:
     source: Source
     weight: Any
     tile: Registers
+    prologue: Prologue | None = None
 
     def statement(self, scope: Scope) -> tirx.Stmt:
         return self._nest(scope, self.digits.of("reduce"))
@@ -47,7 +63,7 @@ class ThreadReduction:
         return loop(digit.name, digit.extent, lambda i: self._nest(scope.bind(digit, i), inner))
 
     def _written_out(self, scope: Scope) -> Iterator[tirx.Stmt]:
-        held = Held(self.source, self._offsets())
+        held = Held(self.source, self._offsets(), self.prologue)
         factors = tirx.decl_buffer((self.tile.channels, self.tile.lanes), "float32", "factors", scope=LOCAL)
         body: list[tirx.Stmt] = []
         for taps in points(self.digits.of("tap")):
@@ -99,6 +115,7 @@ class Held:
 
     source: Source
     offsets: tuple[int, ...]
+    prologue: Prologue | None
     _slots: dict[tuple[Affine, ...], int | None] = field(default_factory=dict)
     _buffers: list[Any] = field(default_factory=list)
     _new: list[tirx.Stmt] = field(default_factory=list)
@@ -136,15 +153,15 @@ class Held:
         block, lanes = int(self.source.buffer.shape[4]), Lanes(self.source.axes, self.offsets)
         if whole_vector(block, lanes, scope):
             number, inner = scope.blocked(lanes.channel, block)
-            place = lanes.in_block(scope, number, ramp(scope.value(inner), count))
-            loads = [(ramp(0, count), place, count)]
+            loads = [(0, lanes.in_block(scope, number, scope.value(inner)), count)]
         else:
             loads = [(k, lanes.place(scope, block, k), 1) for k in range(count)]
         for at, place, width in loads:
-            value = tirx.BufferLoad(self.source.buffer, list(place))
+            value = tirx.BufferLoad(self.source.buffer, [*place[:-1], ramp(place[-1], width)])
+            value = value if self.prologue is None else self.prologue.apply(value, place, block, width)
             if conditions:
                 value = tirx.if_then_else(tirx.all(*conditions), value, zero(width))
-            self._new.append(tirx.BufferStore(buffer, value, [at]))
+            self._new.append(tirx.BufferStore(buffer, value, [ramp(at, width)]))
         return slot
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tvm import tirx
 
-from loopwright.lowering.schedules.cuda.reduction import LOCAL, ThreadReduction, points
+from loopwright.lowering.schedules.cuda.reduction import LOCAL, Prologue, ThreadReduction, points
 from loopwright.lowering.schedules.digits import Digit, Digits
 from loopwright.lowering.schedules.placement import Placement
 from loopwright.lowering.schedules.registers import Registers, registers
@@ -31,7 +31,7 @@ from loopwright.lowering.tir import Expression, bound, loop, ramp, sequence, unf
 @dataclass(frozen=True)
 class CudaTile:
     """The kernel of one contraction for ``n`` images; ``store(value, place, lanes)`` writes a result to each of its
-    ``placements`` in an output of ``out_block`` channels a block."""
+    ``placements`` in an output of ``out_block`` channels a block. With a ``prologue`` that comes before it."""
 
     digits: Digits
     n: int
@@ -40,6 +40,7 @@ class CudaTile:
     placements: tuple[Placement, ...]
     out_block: int
     store: Store
+    prologue: Prologue | None = None
 
     def statement(self) -> tirx.Stmt:
         grid = self.digits.of("block")
@@ -50,6 +51,10 @@ class CudaTile:
             return self._block(_bound_all(Scope(variables={"image": image}), grid, at))
 
         return bound("block", prod(extents), "blockIdx.x", block)
+
+    @property
+    def _source(self) -> Source:
+        return Source(self.x, self.digits.input_axes)
 
     @property
     def sharing(self) -> int:
@@ -73,7 +78,7 @@ class CudaTile:
         for kind, number in (("share", share), ("thread", own)):
             digits = self.digits.of(kind)
             scope = _bound_all(scope, digits, unflatten(number, [digit.extent for digit in digits]))
-        reduction = ThreadReduction(self.digits, Source(self.x, self.digits.input_axes), self.weight, tile)
+        reduction = ThreadReduction(self.digits, self._source, self.weight, tile, self.prologue)
         cleared = tile.fill([zero(tile.lanes)] * tile.channels)
         added = [*tile.allocations(), *cleared, reduction.statement(scope)]
         if self.sharing == 1:
