@@ -16,6 +16,8 @@ from loopwright.store import Store
 from tests.end_to_end.small import FACTORY, FEW
 
 HERE = Path(__file__).parent
+ENOUGH = ("--operators", "10")
+"""So many are timed that something is found, whichever a processor's estimates put first."""
 OF_A_SESSION = ("command", "created", "store", "stages", "notes")
 
 
@@ -30,7 +32,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(FACTORY)
     options = json.dumps({"folder": str(tmp_path), "seed": 3, "kills": 20, "longest_s": 0.8})
-    command = ["optimize", f"{tmp_path / 'small.py'}:Small", *FEW]
+    command = ["optimize", f"{tmp_path / 'small.py'}:Small", *FEW, *ENOUGH]
     path = [str(HERE / "deterministic"), *filter(None, sys.path)]
     done = subprocess.run(
         [sys.executable, str(HERE / "sessions.py"), options, *command],
