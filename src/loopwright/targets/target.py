@@ -39,8 +39,8 @@ class Target:
 
     @property
     def activation_block(self) -> int:
-        """The most channels of an activation that lie side by side: those of a vector; on a GPU two sectors of 32 bytes,
-        which neighbouring threads read together."""
+        """The most channels of an activation that lie side by side: those of a vector; on a GPU two sectors of 32
+        bytes, which neighbouring threads read together."""
         return self.vector_lanes if self.gpu is None else GPU_BLOCK
 
     @property
