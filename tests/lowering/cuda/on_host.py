@@ -84,7 +84,7 @@ def on_host(primfunc: tirx.PrimFunc, target: Target, folder: Path) -> Callable[.
     path = folder / "kernel.cpp"
     path.write_text(text)
     library = folder / f"{abs(hash(text))}.so"
-    subprocess.run(["g++", "-O1", "-w", "-shared", "-fPIC", str(path), "-o", str(library)], check=True)
+    subprocess.run(["g++", "-O0", "-w", "-shared", "-fPIC", str(path), "-o", str(library)], check=True)
     run = ctypes.CDLL(str(library)).run
 
     def call(*arguments: object) -> None:

@@ -63,7 +63,7 @@ def test_too_many_threads_are_refused_by_tvm():
 @pytest.mark.parametrize(("operator", "sequence"), [(PAPER[0], ""), (PAPER[1], ""), (OPERATORS["dense"], SEQUENCES[2])])
 def test_tiles_stay_in_registers(operator: str, sequence: str, tmp_path: Path):
     target, form = cuda("sm_90"), form_of(operator, sequence)
-    for number, schedule in enumerate(schedules(form, target)[:4]):
+    for number, schedule in enumerate(schedules(form, target)[:2]):
         path = tmp_path / f"kernel_{number}.cu"
         path.write_text(source_of(build_kernel(form, 1, EPILOGUE, target, schedule).primfunc, target))
         command = ["nvcc", "-arch=sm_90", "-cubin", "-Xptxas=-v", str(path), "-o", str(path.with_suffix(".cubin"))]
