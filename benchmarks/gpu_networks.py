@@ -22,11 +22,10 @@ import tvm
 from benchmarks.gpu import TARGET, measured, replayed
 from tvm import relax
 
-from loopwright.baselines.task import Task
+from loopwright.baselines.task import Task, input_shape_of
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.network import lower_network
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
-from loopwright.models.resolve import resolve
 from loopwright.operators import parse
 from loopwright.report.numbers import write_csv
 
@@ -67,7 +66,7 @@ def timed(
     model: str, batch: int, rounds: int, choose: Callable[[OperatorForm, int], CudaSchedule | None]
 ) -> dict[str, Any]:
     """One network, ours and PyTorch's."""
-    shape = (batch, *(3, 32, 32)) if Path(model).is_dir() else (batch, *resolve(model, None).input_shape[1:])
+    shape = (batch, *input_shape_of(model, None)[1:])
     task = Task(model, shape, "cuda", 1, Path())
     network, module = task.traced()
     images = task.images()

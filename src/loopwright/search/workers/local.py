@@ -37,8 +37,8 @@ from loopwright.search.workers.work import (
 )
 
 SLACK = 1.5
-"""How much more than any piece of work so far one may take: candidates of a densely connected network took up to a
-third more than the original, which comes first."""
+"""How much more than any piece of work so far one may take: two that were judged at once have filled a machine's memory
+where the first had taken less than half of it."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class CudaTile:
             yield tirx.BufferStore(sums, value, [vector, share, own, ramp(0, tile.lanes)])
 
     def _add_up(self, scope: Scope, tile: Registers, sums: Any, share: Expression, own: Expression) -> tirx.Stmt:
-        """Each of the threads that share a tile adds up and stores every so manieth vector of it."""
+        """Each of the threads that share a tile adds up and stores its part of the tile's vectors."""
         digits = self.digits.of("channel", "row", "column")
         extents = [digit.extent for digit in digits]
         vectors = prod(extents)
