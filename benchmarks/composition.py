@@ -23,8 +23,9 @@ from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.network import compile_network
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.measurement.build import compile_function
+from loopwright.measurement.device import device_of
 from loopwright.measurement.timer import Call, Protocol, measure
-from loopwright.measurement.workload import cold_call
+from loopwright.measurement.workload import WeightCopies, cold_call
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.report.numbers import write_csv
@@ -69,7 +70,7 @@ def row(model: str) -> dict[str, str | float]:
 def share(form: OperatorForm, schedule: CpuSchedule | None, network: Call, protocol: Protocol) -> float:
     """An operator's latency over the network's, timed in turns."""
     kernel = build_kernel(form, 1, EPILOGUE, cpu(), schedule)
-    call = cold_call(kernel, compile_function(kernel.primfunc, cpu()), protocol)
+    call = cold_call(kernel, compile_function(kernel.primfunc, cpu()), protocol, WeightCopies(device_of(cpu())))
     whole, own = measure([network, call], replace(protocol, rounds=ROUNDS, sample_ms=SAMPLE_MS))
     return own.median_ms / whole.median_ms
 

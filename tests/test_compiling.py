@@ -76,7 +76,7 @@ def test_arguments_are_checked():
         loopwright.compile(nn.Conv2d(3, 4, 1))
     with pytest.raises(ArgumentError, match="at least 1 thread, not 0"):
         loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, threads=0)
-    with pytest.raises(ArgumentError, match="not for cuda"):
+    with pytest.raises(ArgumentError, match="code for cuda needs an NVIDIA GPU"):
         loopwright.compile(nn.Conv2d(3, 4, 1), SHAPE, target="cuda")
 
 

@@ -72,7 +72,7 @@ def optimize(
     parameters: float = 1.0,
     images: int = 128,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
     legality: str = "calibrated",
     tolerance: float = 1.0,
     calibration: Path | str | None = None,
@@ -93,7 +93,8 @@ def optimize(
     ``strategy`` (`docs/search.md`) looks among the ``operators`` that promise to be fastest, which are timed; it draws
     at most ``configurations`` of the network with ``seed``, and after ``seconds`` (without it, never) takes the best
     that it has. The result has at most the share ``parameters`` of the original's. ``device`` is where PyTorch scores
-    them: ``cpu``, ``cuda``, ``cuda:1``; a GPU scores every one on all images. ``legality`` says what may be lost:
+    them: ``cpu``, ``cuda``, ``cuda:1`` (without it, the GPU that is the ``target``, or the processor); a GPU scores
+    every one on all images. ``legality`` says what may be lost:
     ``calibrated`` holds the accuracy that is predicted for a network to ``tolerance`` points below the original's, as
     learnt from the trained networks of the table ``calibration`` (without it, the packaged one), ``fisher`` the Fisher
     Potential to the original's. ``weights`` are the trained weights of ``model``: a state_dict, a safetensors file, or
@@ -110,6 +111,7 @@ def optimize(
     folder = None if out is None else Path(out)
     if folder is not None:
         require_free(folder)
+    device = device or ("cpu" if targets.named(target).gpu is None else "cuda")
     arguments = RunArguments(
         target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration),
         strategy, operators, seconds, parameters, _text(weights),
@@ -232,8 +234,6 @@ class _Inputs:
     ) -> _Inputs:
         """Raises `LoopwrightError` for what can't be used."""
         hardware = targets.named(arguments.target)
-        if hardware.gpu is not None:
-            raise ArgumentError(f"networks are optimized for processors, not for {arguments.target}; take target=cpu")
         require_runnable(hardware)
         require_device(arguments.device)
         settings = _settings(arguments)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-import tvm
 from torch import nn
 
 from loopwright import targets
@@ -17,8 +14,9 @@ from loopwright.errors import ArgumentError
 from loopwright.files import replacing
 from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
 from loopwright.lowering.threads import set_threads
+from loopwright.measurement.device import device_of
 from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
-from loopwright.measurement.timer import Measurement, Protocol, measure
+from loopwright.measurement.timer import Call, Measurement, Protocol, measure
 from loopwright.models.network import Network, Shape
 from loopwright.prepared import ExampleInput, prepared
 from loopwright.search.tuning import Tuning, tuned
@@ -76,7 +74,7 @@ def compiled_here(network: Network, module: nn.Module, target: Target, tuning: T
     """``module``, the network's own or a transformed copy, compiled for this machine; `CompileError` where that does
     not compute what PyTorch does."""
     with tuned(network, target, tuning) as choose:
-        compiled = CompiledNetwork(build_network(network, module, target, choose), target.threads)
+        compiled = CompiledNetwork(build_network(network, module, target, choose), target)
     require_agreement(network, module, compiled)
     return compiled
 
@@ -113,11 +111,8 @@ def write_network(
 
 
 def compile_target(name: str, threads: int | None) -> Target:
-    """The processor of that name; `ArgumentError` for what is none."""
-    target = targets.named(name, threads)
-    if target.gpu is not None:
-        raise ArgumentError(f"networks are compiled for processors, not for {name}; take target=cpu")
-    return target
+    """The processor or GPU of that name."""
+    return targets.named(name, threads)
 
 
 def _require_suffix(out: Path, target: Target) -> None:
@@ -132,15 +127,12 @@ def _checked(
 ) -> WrittenNetwork:
     """The same with what a fresh machine makes of the file; raises `CompileError` if that is not what PyTorch makes."""
     set_threads(written.target.threads)
-    machine = load_machine(staged)
+    machine = load_machine(staged, written.target)
 
-    def run(*inputs: torch.Tensor) -> Sequence[Any]:
-        return output_arrays(machine["main"](*_tensors(built, inputs)))
+    def call(*inputs: torch.Tensor) -> Call:
+        return partial(machine.main, *map(machine.tensor, built.signature.arrays(inputs)))
 
-    difference = require_agreement(network, module, run)
-    [timing] = measure([partial(machine["main"], *_tensors(built, seeded_inputs(network)))], TIMING)
+    difference = require_agreement(network, module, lambda *inputs: output_arrays(call(*inputs)()))
+    clock = device_of(written.target).network_clock
+    [timing] = measure([call(*seeded_inputs(network))], TIMING, clock)
     return replace(written, difference=difference, timing=timing)
-
-
-def _tensors(built: BuiltNetwork, inputs: tuple[torch.Tensor, ...]) -> list[tvm.runtime.Tensor]:
-    return [tvm.runtime.tensor(array) for array in built.signature.arrays(inputs)]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tvm
 from torch import Tensor, nn
 from torch.backends import cudnn
 
@@ -198,7 +197,7 @@ def _compiled(network: Network, module: nn.Module, target: Target, tuning: Tunin
 def _of_artefact(path: Path, network: Network, module: nn.Module, target: Target, batch: int | None) -> Form:
     """Raises `ArgumentError` for a file that is no library, or one of another network."""
     set_threads(target.threads)
-    machine = open_library(path)
+    machine = open_library(path, target)
     shape = library_input_shape(machine)
     wanted = (batch or (shape or network.input_shape)[0], *network.input_shape[1:])
     if shape != wanted:
@@ -206,7 +205,7 @@ def _of_artefact(path: Path, network: Network, module: nn.Module, target: Target
         raise ArgumentError(f"{path} takes {takes}, not {formats.shape(wanted)} as {network.name}; compile it again")
 
     def run(images: Tensor) -> Tensor:
-        [scores] = output_arrays(machine["main"](tvm.runtime.tensor(images.numpy())))
+        [scores] = output_arrays(machine.main(machine.tensor(images.numpy())))
         return torch.from_numpy(scores)
 
     difference = greatest_difference(module, run, compared_inputs(with_batch(network, wanted[0])))

@@ -8,12 +8,15 @@ import torch
 
 from loopwright.baselines.participant import arrays, chosen, registered
 from loopwright.errors import ArgumentError
+from loopwright.targets.cpu import cpu
+from loopwright.targets.cuda import cuda
+from loopwright.targets.target import Target
 
-ALL = set(registered())
+ALL = {name for name, participant in registered().items() if participant.on_processors}
 
 
-def names(peers: list[str] | None, trials: int = 0) -> list[str]:
-    return [participant.name for participant in chosen(peers, trials)]
+def names(peers: list[str] | None, trials: int = 0, hardware: Target | None = None) -> list[str]:
+    return [participant.name for participant in chosen(peers, trials, hardware or cpu())]
 
 
 def test_every_file_registers_its_participants() -> None:
@@ -26,6 +29,12 @@ def test_the_reference_comes_first_and_ours_always_takes_part() -> None:
     assert names(["onnxruntime", "eager", "onnxruntime"]) == ["eager", "onnxruntime", "loopwright"]
 
 
+def test_a_gpu_has_participants_of_its_own() -> None:
+    assert set(names(None, hardware=cuda())) == {"eager", "eager-tf32", "eager-bf16", "compile", "loopwright"}
+    with pytest.raises(ArgumentError, match="unknown peer 'openvino'"):
+        names(["openvino"], hardware=cuda())
+
+
 def test_the_autotuner_takes_part_when_it_has_trials() -> None:
     assert set(names(None)) == ALL - {"metaschedule"}
     assert set(names(None, trials=8)) == ALL
@@ -34,5 +43,5 @@ def test_the_autotuner_takes_part_when_it_has_trials() -> None:
 
 
 def test_outputs_of_any_runtime_become_arrays() -> None:
-    found = arrays({"a": torch.ones(2), "b": [np.zeros(1), (torch.zeros(3),)]})
+    found = arrays({"a": torch.ones(2), "b": [np.zeros(1), (torch.zeros(3, dtype=torch.bfloat16),)]})
     assert [array.tolist() for array in found] == [[1, 1], [0], [0, 0, 0]]

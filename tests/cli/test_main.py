@@ -62,7 +62,7 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
         (["transform", "--operator", "conv4d(co=8)", "identity"], "unknown operator 'conv4d'; known: "),
         (
             ["optimize", "resnet34", "--out", "x", "--target", "cuda"],
-            "optimized for processors, not for cuda; take target=cpu",
+            "code for cuda needs an NVIDIA GPU of sm_90, and there is none; take target=cpu",
         ),
         (["discover"], "Missing option '--operator'"),
         (["discover", "--operator", "conv2d(co=8"], "at character 12: conv2d(co=8»"),
@@ -76,7 +76,7 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
             "unknown peer 'tflite'; known: compile, eager, loopwright",
         ),
         (["benchmark", "resnet34", "--peers", "metaschedule"], "peer 'metaschedule' tunes; say how many trials it has"),
-        (["benchmark", "resnet34", "--target", "cuda"], "networks are compared on processors, not on cuda"),
+        (["benchmark", "resnet34", "--target", "cuda"], "code for cuda needs an NVIDIA GPU of sm_90"),
         (["benchmark", "resnet34", "--csv", "nowhere/all.csv"], "there is no folder nowhere"),
         (["benchmark", "resnet34", "--rounds", "0"], "greater than or equal to 1"),
         (["inspect", "resnet43"], "unknown model 'resnet43'; known: "),

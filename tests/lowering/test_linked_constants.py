@@ -53,10 +53,9 @@ def exported(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
 
 def test_constants_keep_type_shape_and_value_in_the_library(tmp_path):
     exported(Constants(), (1, 3, 4, 4), tmp_path / "net.so")
-    machine = load_machine(tmp_path / "net.so")
-    import tvm
+    machine = load_machine(tmp_path / "net.so", cpu())
 
-    outputs = output_arrays(machine["main"](tvm.runtime.tensor(np.zeros((1, 3, 4, 4), "float32"))))
+    outputs = output_arrays(machine.main(machine.tensor(np.zeros((1, 3, 4, 4), "float32"))))
     assert [output.dtype.name for output in outputs] == ["float32", "int64", "float64", "bool", "int64"]
     assert outputs[1].tolist() == outputs[4].tolist() == [0, 1, 2, 3, 4]
     assert outputs[2].tolist() == [[0.5], [1.5]]

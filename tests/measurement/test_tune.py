@@ -18,7 +18,7 @@ from loopwright.lowering.threads import set_threads
 from loopwright.measurement import tune as tuning
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import compile_function
-from loopwright.measurement.timer import Call, Measurement, Protocol, measure
+from loopwright.measurement.timer import Call, Clock, Measurement, Protocol, measure
 from loopwright.measurement.tune import TuningError, tune, tune_checked
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
@@ -73,9 +73,9 @@ def test_the_thread_that_times_has_the_threads_of_the_target(monkeypatch: pytest
         said.append((threads, threading.current_thread()))
         set_threads(threads)
 
-    def timed(calls: Sequence[Call], protocol: Protocol) -> list[Measurement]:
+    def timed(calls: Sequence[Call], protocol: Protocol, clock: Clock) -> list[Measurement]:
         assert (cpu().threads, threading.current_thread()) in said
-        return measure(calls, protocol)
+        return measure(calls, protocol, clock)
 
     monkeypatch.setattr(tuning, "set_threads", set_here)
     monkeypatch.setattr(tuning, "measure", timed)
@@ -92,7 +92,7 @@ def test_whatever_goes_wrong_is_a_failure_of_that_operator(monkeypatch: pytest.M
         raise IndexError("no such loop\nat line 3")
 
     form = operator_form(parse("conv2d(co=16, ci=16, oh=8, ow=8)").nest())
-    monkeypatch.setattr(tuning, "build_kernel", broken)
+    monkeypatch.setattr("loopwright.measurement.kernel_files.build_kernel", broken)
     with pytest.raises(TuningError, match="^IndexError: no such loop$") as failed:
         tune_checked(form, 1, Epilogue(), cpu(threads=1), SHORT, variants(form, cpu())[:1], 1.0)
     assert failed.value.stage == "build"

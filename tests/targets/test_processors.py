@@ -61,8 +61,8 @@ def test_code_for_another_machine_is_not_run(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(ArgumentError, match="code for cpu-neon does not run on this processor; take target=cpu"):
         api.optimize("resnet18", target="cpu-neon")
-    with pytest.raises(ArgumentError, match="code for cuda does not run"):
-        require_runnable(targets.named("cuda"))
+    with pytest.raises(ArgumentError, match="code for cuda-sm_80 needs an NVIDIA GPU of sm_80, and there is none"):
+        require_runnable(targets.named("cuda-sm_80"))
 
 
 def test_instructions_that_the_host_lacks_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def _answers(connection: Connection, participant: Participant, task: Task, proto
         yield Prepared(perf_counter() - start, ready.precision, arrays(first))
         while True:
             connection.recv()
-            yield Sample(sample(ready.run, protocol))
+            yield Sample(sample(ready.run, protocol, ready.clock))
     except EOFError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a runtime raises is the reason in its row

@@ -23,6 +23,7 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.given import Given, given
 from loopwright.measurement.agreement import Agreement
+from loopwright.measurement.device import device_of
 from loopwright.measurement.peak import Probe, cache_levels, copy_probe, level_of, peak_probe
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.measurement.tune import Built, TuningError, build_schedules
@@ -144,6 +145,8 @@ def benchmark_operators(
     All cases are read first: raises `ArgumentError` or `NotApplicableError` for one that makes no nest, and
     `ArgumentError` for a target that this machine cannot run.
     """
+    if target.gpu is not None:
+        raise ArgumentError("operators are held against a processor's peak; take target=cpu, or a network for a GPU")
     require_runnable(target)
     known = [Case.parse(text) for text in cases]
     bench = _Bench(target, Protocol(rounds=rounds, sample_ms=SAMPLE_MS))
@@ -158,7 +161,7 @@ class _Bench:
     """The probes of a target, built once."""
 
     def __init__(self, target: Target, protocol: Protocol):
-        self._target, self._protocol = target, protocol
+        self._target, self._protocol, self._device = target, protocol, device_of(target)
         self._peak = peak_probe(target)
         self._copies = {level.name: copy_probe(target, level.working_set) for level in cache_levels(target)}
 
@@ -179,8 +182,8 @@ class _Bench:
         tuning_s = perf_counter() - start
         same = copy_probe(self._target, case.memory_bytes, times=1)
         ours = [
-            warm_call(warmest.kernel, warmest.compiled),
-            cold_call(coldest.kernel, coldest.compiled, self._protocol),
+            warm_call(warmest.kernel, warmest.compiled, WeightCopies(self._device)),
+            cold_call(coldest.kernel, coldest.compiled, self._protocol, WeightCopies(self._device)),
         ]
         calls = [*ours, self._peak.call, copies.call, same.call]
         warm, cold, peak, copied, copied_once = measure(calls, self._protocol)
@@ -199,9 +202,9 @@ class _Bench:
         """The fastest with warm and with cold weights. They are held against PyTorch, but for products of two inputs,
         which have no weights of their own."""
         agreement = None if form.two_inputs else Agreement.of(form, images, EPILOGUE, self._target)
-        candidates = schedules(form, self._target, wanted)[:TRIED]
+        candidates = schedules(form, self._target, wanted, images)[:TRIED]
         built = build_schedules(form, images, EPILOGUE, self._target, candidates, BUDGET_S, agreement)
-        copies = WeightCopies()
+        copies = WeightCopies(self._device)
         warm = [warm_call(own.kernel, own.compiled, copies) for own in built]
         cold = [cold_call(own.kernel, own.compiled, TUNING, copies) for own in built]
         first = measure([*warm, *cold], TUNING)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loopwright import targets
 from loopwright.errors import ArgumentError
+from loopwright.targets.processors import require_runnable
 from loopwright.targets.target import Target
 
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ def input_shape_of(model: str, wanted: Shape | None) -> Shape:
 def runnable(target: str, threads: int | None) -> Target:
     """The target of that name with ``threads`` threads (its own number without it).
 
-    Raises `ArgumentError` for an unknown one, or for a GPU.
+    Raises `ArgumentError` for an unknown one, or one that is not here.
     """
     hardware = targets.named(target)
-    if hardware.gpu is not None:
-        raise ArgumentError(f"networks are compared on processors, not on {target}; take --target cpu")
+    require_runnable(hardware)
     return replace(hardware, threads=threads or hardware.threads)

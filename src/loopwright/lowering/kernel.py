@@ -89,7 +89,7 @@ def build_kernel(
     lanes = target.activation_block
     blocks = blocks or Blocks(lanes, lanes)
     panel_threads = target.threads if prologue else 0
-    stages = _stages(form, target, schedule, blocks.input, read, panel_threads)
+    stages = _stages(form, n, target, schedule, blocks.input, read, panel_threads)
     written = stages[-1].form.output_shape
     x = tirx.decl_buffer(blocked_shape(n, stages[0].form.input_shape, blocks.input), "float32", "x")
     out = tirx.decl_buffer(blocked_shape(n, (whole or written[0], *written[1:]), blocks.output), "float32", "out")
@@ -107,9 +107,10 @@ def build_kernel(
     return Kernel(primfunc.with_attr({"global_symbol": "main", "tirx.noalias": True}), contractions, parts)
 
 
-def schedules(form: OperatorForm, target: Target, given: Given | None = None) -> list[Schedule]:
-    """Those worth timing for the kernel of ``form`` that follow what is ``given``, the most promising first."""
-    return list(backend_of(target).variants(as_image(form.stages[0]).form, target, given))
+def schedules(form: OperatorForm, target: Target, given: Given | None = None, n: int = 1) -> list[Schedule]:
+    """Those worth timing for the kernel of ``form`` for ``n`` images that follow what is ``given``, the most promising
+    first."""
+    return list(backend_of(target).variants(as_image(form.stages[0]).form, target, given, n))
 
 
 def takes_prologue(form: OperatorForm, target: Target) -> bool:
@@ -135,6 +136,7 @@ class _Stage:
 
 def _stages(
     form: OperatorForm,
+    n: int,
     target: Target,
     schedule: Schedule | None,
     input_block: int,
@@ -147,7 +149,7 @@ def _stages(
     first = 0
     for own in form.stages:
         image, parts = as_image(own, first)
-        chosen = schedule if schedule and not stages else backend.variants(image, target, None)[0]
+        chosen = schedule if schedule and not stages else backend.variants(image, target, None, n)[0]
         image = _reading(image, read) if read and not stages else image
         block = target.activation_block if stages else input_block
         stages.append(_Stage(image, parts, chosen, backend.pack(image, chosen, block, panel_threads)))

@@ -70,10 +70,12 @@ TENSOR = "  {{network_constants + %d, {kDLCPU, 0}, %d, {%d, %d, 1}, shapes + %d,
 
 
 class LinkedConstants:
-    """The constants of one module, in the order of their numbers; `take_out` fills it while the module is lowered."""
+    """The constants of one module, in the order of their numbers; `take_out` or `count` fills it while the module is
+    lowered. Those that were only counted are ``in_executable``, and nothing is to be linked."""
 
     def __init__(self) -> None:
         self.arrays: list[np.ndarray] = []
+        self.in_executable = False
         self._numbers: dict[GenericConst, int] = {}
 
     @property
@@ -90,6 +92,7 @@ class LinkedConstants:
 
     def count(self, module: tvm.IRModule) -> tvm.IRModule:
         """The module as it is, its constants only counted: a GPU's executable keeps them, for its own memory."""
+        self.in_executable = True
         for _, function in module.functions_items():
             if isinstance(function, relax.Function):
                 relax.analysis.post_order_visit(function, self._count)
@@ -106,17 +109,20 @@ class LinkedConstants:
             self.arrays.append(constant.value.numpy())
         return self._numbers[constant]
 
-    def write_source(self, folder: Path) -> Path:
-        """Writes the data and the C file that makes them part of the library; gives the latter's path.
+    def write_source(self, folder: Path) -> list[Path]:
+        """Writes the C file that makes the constants part of the library, and their data; gives both paths, or none
+        where they are in the executable.
 
-        It has to be compiled in that folder, where it finds the data.
+        The C file has to be compiled in that folder, where it finds the data.
         """
+        if self.in_executable:
+            return []
         data, source = folder / DATA, folder / "constants.c"
         with data.open("wb") as file:
             for array in self.arrays:
                 file.write(np.ascontiguousarray(array).tobytes().ljust(_padded(array.nbytes), b"\0"))
         source.write_text(_source(self.arrays), encoding="utf-8")
-        return source
+        return [source, data]
 
 
 def link_options() -> list[str]:

@@ -109,8 +109,8 @@ class BuiltNetwork:
 
     def _export(self, path: Path, write: Callable[..., None]) -> None:
         with tempfile.TemporaryDirectory(prefix="loopwright-") as name:
-            source = self.constants.write_source(Path(name))
-            addons = [str(source)] if write is _link else [str(source), str(source.with_name("constants.bin"))]
+            written = self.constants.write_source(Path(name))
+            addons = [str(own) for own in (written[:1] if write is _link else written)]  # the linker finds the data
             self.executable.export_library(str(path), fcompile=write, addons=addons, workspace_dir=name)
 
 
@@ -145,7 +145,7 @@ class CompiledNetwork:
     ``notes`` say which operations were left to TVM's own lowering; ``kernels`` counts the different kernels of ours.
     """
 
-    def __init__(self, built: BuiltNetwork | LinkedNetwork, threads: int):
+    def __init__(self, built: BuiltNetwork | LinkedNetwork, target: Target):
         self.notes, self.kernels = built.notes, built.kernels
         self.input_shape = built.signature.inputs[0][0]
         self.weight_bytes = built.weight_bytes
@@ -153,8 +153,8 @@ class CompiledNetwork:
         self._folder = tempfile.TemporaryDirectory(prefix="loopwright-")
         self._library = Path(self._folder.name) / "network.so"
         built.export_library(self._library)
-        set_threads(threads)
-        self._machine = load_machine(self._library)
+        set_threads(target.threads)
+        self._machine = load_machine(self._library, target)
 
     def __call__(self, *inputs: Any) -> Any:
         """What the module returns for ``inputs`` of the traced shapes and types, nested as the module nests it.
@@ -169,32 +169,45 @@ class CompiledNetwork:
     def runner(self, *inputs: Any) -> Callable[[], Any]:
         """A function without arguments that runs the network on ``inputs`` once, copying nothing: for timing."""
         arrays = self.signature.arrays(inputs)
-        return partial(self._machine["main"], *(tvm.runtime.tensor(array) for array in arrays))
+        return partial(self._machine.main, *map(self._machine.tensor, arrays))
 
     def export_library(self, path: Path | str) -> None:
         """Writes code and weights as one shared library, which TVM's runtime loads."""
         shutil.copyfile(self._library, path)
 
 
-def load_machine(library: Path) -> relax.VirtualMachine:
-    """The network of a shared library, ready to run; its function is ``main``."""
-    return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """A network of a shared library, ready to run by ``main``, of which the arguments lie on ``device``."""
+
+    main: Callable[..., Any]
+    device: Any
+
+    def tensor(self, array: np.ndarray) -> tvm.runtime.Tensor:
+        """The array where the network takes it."""
+        return tvm.runtime.tensor(array, self.device)
 
 
-def open_library(path: Path) -> relax.VirtualMachine:
-    """`load_machine` of a file that a user names; `ArgumentError` for one that is no compiled network."""
+def load_machine(library: Path, target: Target) -> Machine:
+    """The network of a shared library that was compiled for ``target``."""
+    device = tvm.cpu() if target.gpu is None else tvm.cuda()
+    return Machine(relax.VirtualMachine(tvm.runtime.load_module(str(library)), device)["main"], device)
+
+
+def open_library(path: Path, target: Target) -> Machine:
+    """`load_machine` of a file that a user names; `ArgumentError` for one that is no network compiled for it."""
     if not path.is_file():
         raise ArgumentError(f"there is no file {path}; name a shared library that compile wrote")
     try:
-        return load_machine(path.absolute())
+        return load_machine(path.absolute(), target)
     except (RuntimeError, ValueError, AttributeError) as error:
         raise ArgumentError(f"{path} is no shared library that compile wrote for this machine") from error
 
 
-def library_input_shape(machine: relax.VirtualMachine) -> Shape | None:
+def library_input_shape(machine: Machine) -> Shape | None:
     """The shape of the only input of the network in a library; None where it takes several or does not say."""
     try:
-        machine["main"](tvm.runtime.tensor(np.zeros((), np.float32)))
+        machine.main(machine.tensor(np.zeros((), np.float32)))
     except (RuntimeError, ValueError, TypeError) as refusal:  # which names the shape that was expected
         found = re.search(r"R\.Tensor\(\(([\d, ]+)\)", str(refusal))
         return tuple(int(size) for size in re.findall(r"\d+", found[1])) if found else None
@@ -211,7 +224,7 @@ def compile_network(
     network: Network, module: nn.Module, target: Target, choose: ScheduleChoice | None = None
 ) -> CompiledNetwork:
     """`build_network` for the machine this runs on, linked and loaded."""
-    return CompiledNetwork(build_network(network, module, target, choose), target.threads)
+    return CompiledNetwork(build_network(network, module, target, choose), target)
 
 
 def build_network(

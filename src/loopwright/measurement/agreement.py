@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-import tvm
 
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.axes import to_image
@@ -15,6 +15,7 @@ from loopwright.lowering.kernel import Kernel
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.measurement.build import Compiled
+from loopwright.measurement.device import Device, device_of
 from loopwright.targets.target import Target
 
 TOLERANCE = 1e-4
@@ -24,13 +25,14 @@ TOLERANCE = 1e-4
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Random inputs of an operator, and what PyTorch makes of them, as images (`loopwright.lowering.axes`). ``extra``
-    are the epilogue's tensors in order."""
+    are the epilogue's tensors in order, ``device`` where kernels run."""
 
     x: np.ndarray
     weights: tuple[np.ndarray, ...]
     extra: tuple[np.ndarray, ...]
     expected: np.ndarray
     lanes: int
+    device: Device
 
     @classmethod
     def of(cls, form: OperatorForm, n: int, epilogue: Epilogue, target: Target, seed: int = 0) -> Agreement:
@@ -51,15 +53,15 @@ class Agreement:
         lanes = target.activation_block
         stored = None if residual is None else to_blocked(residual, lanes)
         extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
-        return cls(to_image(x, form), weights, extra, expected, lanes)
+        return cls(to_image(x, form), weights, extra, expected, lanes, device_of(target))
 
     def error(self, kernel: Kernel, compiled: Compiled) -> float:
         """The largest difference from PyTorch's output, relative to the largest output; NaN counts as infinite."""
         output = np.full(blocked_shape(len(self.x), self.expected.shape[1:], self.lanes), np.nan, np.float32)
         arrays = (to_blocked(self.x, self.lanes), *kernel.pack(self.weights), *self.extra, output)
-        tensors = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays]
-        compiled(*tensors)
-        difference = np.abs(from_blocked(tensors[-1].numpy()) - self.expected).max()
+        tensors = [self.device.tensor(array) for array in arrays]
+        self.device.run(partial(compiled, *tensors))
+        difference = np.abs(from_blocked(self.device.array(tensors[-1])) - self.expected).max()
         error = float(difference / max(float(np.abs(self.expected).max()), 1e-6))
         return error if error == error else float("inf")
 

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from loopwright.targets.cpu import CPU_INFO
+from loopwright.targets.nvidia import gpu_here
 from loopwright.targets.target import Target
 
 
 def environment(target: Target) -> dict[str, str]:
     """The environment of timings on ``target``, as text by name."""
+    here = gpu_here() if target.gpu is not None else None
     return {
+        **({} if here is None else {"gpu": here.name}),
         "processor": processor_name(),
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",

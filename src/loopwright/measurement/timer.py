@@ -8,6 +8,8 @@ from statistics import median
 from time import perf_counter
 
 Call = Callable[[], object]
+Clock = Callable[[Call, int], Callable[[], float]]
+"""For a call, and how many of them make a sample: what takes a sample, in milliseconds a call."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,36 @@ def rotate(calls: Sequence[Call]) -> Call:
     return call
 
 
-def measure(calls: Sequence[Call], protocol: Protocol) -> list[Measurement]:
+def wall_clock(call: Call, number: int) -> Callable[[], float]:
+    """The time that passes until the last of the calls has returned: right for what runs on the processor."""
+
+    def sample_ms() -> float:
+        start = perf_counter()
+        for _ in range(number):
+            call()
+        return (perf_counter() - start) * 1000 / number
+
+    return sample_ms
+
+
+def measure(calls: Sequence[Call], protocol: Protocol, clock: Clock = wall_clock) -> list[Measurement]:
     """Times every call, all of them in each round, so that a slow moment of the machine meets all alike."""
-    numbers = [_calls_in_a_sample(call, protocol) for call in calls]
+    samplers = [_sampler(call, protocol, clock) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
     for _ in range(protocol.rounds):
-        for call, number, taken in zip(calls, numbers, samples, strict=True):
-            taken.append(_sample_ms(call, number))
+        for sampler, taken in zip(samplers, samples, strict=True):
+            taken.append(sampler())
     return [Measurement(tuple(taken), protocol) for taken in samples]
 
 
-def sample(call: Call, protocol: Protocol) -> float:
+def sample(call: Call, protocol: Protocol, clock: Clock = wall_clock) -> float:
     """One sample by itself, in milliseconds a call, after the protocol's warm-up: for calls that other processes
     interrupt."""
-    return _sample_ms(call, _calls_in_a_sample(call, protocol))
+    return _sampler(call, protocol, clock)()
 
 
-def _calls_in_a_sample(call: Call, protocol: Protocol) -> int:
+def _sampler(call: Call, protocol: Protocol, clock: Clock) -> Callable[[], float]:
+    """Takes samples of as many calls as the protocol asks for."""
     for _ in range(protocol.warm_up):
         call()
-    return max(1, round(protocol.sample_ms / max(_sample_ms(call, 1), 1e-4)))
-
-
-def _sample_ms(call: Call, number: int) -> float:
-    start = perf_counter()
-    for _ in range(number):
-        call()
-    return (perf_counter() - start) * 1000 / number
+    return clock(call, max(1, round(protocol.sample_ms / max(clock(call, 1)(), 1e-4))))

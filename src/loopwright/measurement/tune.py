@@ -11,12 +11,14 @@ from time import monotonic
 
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.kernel import Kernel, build_kernel, schedules
+from loopwright.lowering.kernel import Kernel, schedules
 from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.agreement import TOLERANCE, Agreement
 from loopwright.measurement.build import Compiled, compile_function
+from loopwright.measurement.device import device_of
+from loopwright.measurement.kernel_files import KernelFiles, Wanted
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.measurement.workload import WeightCopies, cold_call
 from loopwright.targets.target import Target
@@ -63,7 +65,7 @@ def tune(
     given: Given | None = None,
 ) -> Tuned:
     """The best of the first ``tried`` variants of ``form`` that follow what is ``given``; see `tune_schedules`."""
-    candidates = schedules(form, target, given)[:tried]
+    candidates = schedules(form, target, given, n)[:tried]
     return tune_schedules(form, n, epilogue, target, protocol, candidates, budget_s, agreement)
 
 
@@ -76,13 +78,15 @@ def tune_schedules(
     candidates: Sequence[Schedule],
     budget_s: float = 2.0,
     agreement: Agreement | None = None,
+    files: KernelFiles | None = None,
 ) -> Tuned:
     """The best of ``candidates`` with cold weights, built as `build_schedules` does and then timed in turns; raises
     what that raises."""
-    built = build_schedules(form, n, epilogue, target, candidates, budget_s, agreement)
-    copies = WeightCopies()
+    built = build_schedules(form, n, epilogue, target, candidates, budget_s, agreement, files)
+    device = device_of(target)
+    copies = WeightCopies(device)
     calls = [cold_call(own.kernel, own.compiled, protocol, copies) for own in built]
-    return fastest([own.schedule for own in built], measure(calls, protocol))
+    return fastest([own.schedule for own in built], measure(calls, protocol, device.kernel_clock))
 
 
 def tune_checked(
@@ -93,12 +97,13 @@ def tune_checked(
     protocol: Protocol,
     candidates: Sequence[Schedule],
     budget_s: float,
+    files: KernelFiles | None = None,
 ) -> Tuned:
     """As `tune_schedules`, every kernel held against PyTorch; work for a process of its own. Whatever else goes wrong
     is a `TuningError` too."""
     try:
         agreement = Agreement.of(form, n, epilogue, target)
-        return tune_schedules(form, n, epilogue, target, protocol, candidates, budget_s, agreement)
+        return tune_schedules(form, n, epilogue, target, protocol, candidates, budget_s, agreement, files)
     except (TuningError, MemoryError):
         raise
     except Exception as error:
@@ -114,16 +119,18 @@ def build_schedules(
     candidates: Sequence[Schedule],
     budget_s: float,
     agreement: Agreement | None = None,
+    files: KernelFiles | None = None,
 ) -> list[Built]:
     """The first of ``candidates``, built in their order, several at once, while ``budget_s`` seconds last; at least
     one.
 
-    With an ``agreement`` every kernel is held against PyTorch. Raises `TuningError` when a kernel does not compile or
-    gives other numbers.
+    With an ``agreement`` every kernel is held against PyTorch; those that ``files`` has are not compiled. Raises
+    `TuningError` when a kernel does not compile or gives other numbers.
     """
     set_threads(target.threads)  # TVM keeps threads for each thread that calls; those that build have others
     built = []
-    for own in _built_within(form, n, epilogue, target, candidates, budget_s):
+    kernels = [Wanted(form, n, epilogue, target, schedule) for schedule in candidates]
+    for own in _built_within(kernels, target, budget_s, files):
         if agreement is not None:
             _check(agreement, own)
         built.append(own)
@@ -131,21 +138,16 @@ def build_schedules(
 
 
 def _built_within(
-    form: OperatorForm,
-    n: int,
-    epilogue: Epilogue,
-    target: Target,
-    candidates: Sequence[Schedule],
-    budget_s: float,
+    wanted: Sequence[Wanted], target: Target, budget_s: float, files: KernelFiles | None
 ) -> Iterator[Built]:
     end, builders = monotonic() + budget_s, _builders(os.getpid(), target.threads)
-    for start in range(0, len(candidates), target.threads):
+    for start in range(0, len(wanted), target.threads):
         if start and monotonic() > end:
             return
-        together = candidates[start : start + target.threads]
-        kernels = [build_kernel(form, n, epilogue, target, schedule) for schedule in together]
-        compiled = builders.map(partial(_compiled, target), together, kernels)
-        yield from map(Built, together, kernels, compiled)
+        together = wanted[start : start + target.threads]
+        kernels = [own.kernel() for own in together]
+        compiled = builders.map(partial(_compiled, files), together, kernels)
+        yield from map(Built, (own.schedule for own in together), kernels, compiled)
 
 
 @cache
@@ -155,11 +157,14 @@ def _builders(_process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def _compiled(target: Target, schedule: Schedule, kernel: Kernel) -> Compiled:
+def _compiled(files: KernelFiles | None, wanted: Wanted, kernel: Kernel) -> Compiled:
+    known = None if files is None else files.load(wanted)
+    if known is not None:
+        return known
     try:
-        return compile_function(kernel.primfunc, target)
+        return compile_function(kernel.primfunc, wanted.target)
     except (RuntimeError, ValueError, TypeError) as error:  # what TVM's compiler raises
-        raise TuningError("build", f"{schedule}: {str(error).strip().splitlines()[0]}") from error
+        raise TuningError("build", f"{wanted.schedule}: {str(error).strip().splitlines()[0]}") from error
 
 
 def _check(agreement: Agreement, built: Built) -> None:

@@ -5,44 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
-import tvm
 
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.kernel import Kernel
 from loopwright.measurement.build import Compiled
+from loopwright.measurement.device import Device
 from loopwright.measurement.timer import Call, Protocol, rotate
 
 Shape = tuple[int, ...]
 
 
 class WeightCopies:
-    """Random weights, so many copies as were asked for; kernels whose weights have equal shapes share them."""
+    """Random weights on a device, so many copies as were asked for; kernels whose weights have equal shapes share
+    them."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, device: Device, seed: int = 0):
+        self.device = device
         self._random = np.random.default_rng(seed)
-        self._copies: dict[tuple[int, Shape], list[tvm.runtime.Tensor]] = {}
+        self._copies: dict[tuple[int, Shape], list[Any]] = {}
 
-    def of(self, position: int, shape: Shape, count: int) -> list[tvm.runtime.Tensor]:
+    def of(self, position: int, shape: Shape, count: int) -> list[Any]:
         """``count`` equal tensors for a kernel's weight number ``position``."""
         found = self._copies.setdefault((position, shape), [])
         if len(found) < count:
-            values = found[0].numpy() if found else self._random.standard_normal(shape, dtype=np.float32)
-            found += [tvm.runtime.tensor(values) for _ in range(count - len(found))]
+            values = self.device.array(found[0]) if found else self._random.standard_normal(shape, dtype=np.float32)
+            found += [self.device.tensor(values) for _ in range(count - len(found))]
         return found[:count]
 
 
-def cold_call(kernel: Kernel, compiled: Compiled, protocol: Protocol, copies: WeightCopies | None = None) -> Call:
+def cold_call(kernel: Kernel, compiled: Compiled, protocol: Protocol, copies: WeightCopies) -> Call:
     """A call of ``compiled`` on random tensors: the next copy of the weights, and of input and output, each time."""
-    tensors = _Tensors(kernel, copies or WeightCopies())
+    tensors = _Tensors(kernel, copies)
     passed = protocol.copies_of_activations(tensors.activation_bytes)
     return tensors.call(compiled, protocol.copies_of(tensors.weight_bytes), passed)
 
 
-def warm_call(kernel: Kernel, compiled: Compiled, copies: WeightCopies | None = None) -> Call:
+def warm_call(kernel: Kernel, compiled: Compiled, copies: WeightCopies) -> Call:
     """A call of ``compiled`` on random tensors, the same each time."""
-    return _Tensors(kernel, copies or WeightCopies()).call(compiled, 1, 1)
+    return _Tensors(kernel, copies).call(compiled, 1, 1)
 
 
 class _Tensors:
@@ -67,17 +70,16 @@ class _Tensors:
         """A call that takes the next of so many copies each time."""
         random = np.random.default_rng(0)
         first, *_, last = self._shapes
-        kept = [_random(random, shape) for shape in self._shapes[self._first_kept : -1]]
-        passed = [(_random(random, first), _random(random, last)) for _ in range(activation_copies)]
+        kept = [self._drawn(random, shape) for shape in self._shapes[self._first_kept : -1]]
+        passed = [(self._drawn(random, first), self._drawn(random, last)) for _ in range(activation_copies)]
         shapes = enumerate(self._shapes[1 : self._first_kept])
         weights = list(zip(*(self._copies.of(k, shape, weight_copies) for k, shape in shapes), strict=True)) or [()]
         calls = range(max(len(weights), activation_copies))
         pairs = ((weights[k % len(weights)], passed[k % activation_copies]) for k in calls)
         return rotate([partial(compiled, x, *own, *kept, out) for own, (x, out) in pairs])
 
-
-def _random(random: np.random.Generator, shape: Shape) -> tvm.runtime.Tensor:
-    return tvm.runtime.tensor(random.standard_normal(shape, dtype=np.float32))
+    def _drawn(self, random: np.random.Generator, shape: Shape) -> Any:
+        return self._copies.device.tensor(random.standard_normal(shape, dtype=np.float32))
 
 
 def _bytes(shapes: Sequence[Shape]) -> int:

@@ -199,7 +199,7 @@ def time_all(request: Request, progress: Progress) -> None:
             task = Task(original.model, shape, "cpu", hardware.threads, Path(folder), request.store)
             beside = [Beside(str(entry.folder), shape) for entry in others]
             protocol = replace(NETWORK_PROTOCOL, rounds=request.rounds)
-            found = benchmark_network(task, [*chosen(None, 0), *beside], progress, protocol)
+            found = benchmark_network(task, [*chosen(None, 0, hardware), *beside], progress, protocol)
         names = {str(entry.folder): entry.label for entry in others}
         rows = [
             {**row, "participant": names.get(str(row["participant"]), row["participant"])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def compile_apart(
 ) -> list[CompiledNetwork]:
     """What `loopwright.lowering.network.compile_network` makes of each of ``modules``, with TVM's compiler and the
     linker in forked processes, as many at once as there are processors. Raises `CompileError` also where that crashes,
-    hangs or takes all memory. Where forking is no way, this process compiles.
+    hangs or takes all memory. Where forking is no way, as with a GPU in use, threads of this process compile.
     """
     lowering = (lower_network(network, module, target, choose) for module in modules)
-    if not can_fork():
-        return [CompiledNetwork(own.build(), target.threads) for own in lowering]
+    if target.gpu is not None or not can_fork():
+        with ThreadPoolExecutor(usable_processors()) as threads:
+            return [CompiledNetwork(built, target) for built in threads.map(LoweredNetwork.build, lowering)]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
         begun: list[tuple[LoweredNetwork, Path]] = []
 
@@ -46,7 +48,7 @@ def compile_apart(
             raise CompileError(f"compiling {network.name} met a {error.stage}: {error}") from error
         return [
             CompiledNetwork(
-                LinkedNetwork(library, lowered.signature, lowered.kernels, lowered.notes, weight_bytes), target.threads
+                LinkedNetwork(library, lowered.signature, lowered.kernels, lowered.notes, weight_bytes), target
             )
             for (lowered, library), weight_bytes in zip(begun, weights, strict=True)
         ]

@@ -27,6 +27,7 @@ from loopwright.lowering.inheritance import inherit
 from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.settling import inherited
 from loopwright.lowering.transformed import transformed
+from loopwright.measurement.device import device_of
 from loopwright.measurement.network_agreement import require_agreement
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
@@ -175,6 +176,7 @@ def run_search(
             drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
             progress.note(str(drawn.drawn))
             space = promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
+        _built_ahead(space, latencies, stages)
         pool = _timed(space, latencies, settings.budget, started, stages)
         with stages.stage("Judge", settings.budget.configurations) as progress:
             judge = processes.enter_context(
@@ -204,7 +206,7 @@ def run_search(
             compiled = _all_compiled(network, built, target, latencies)
             images = np.resize(minibatch.images, network.input_shape)
             key = [latencies.environment_hash, *(own.identity(pool.space, latencies) for own in built)]
-            timings = keep(key, lambda: _measured(compiled, images))
+            timings = keep(key, lambda: _measured(compiled, images, target))
             for candidate, taken in zip(candidates, timings, strict=True):
                 progress.happened(NetworkTimed(str(candidate.candidate), taken.median_ms))
             fastest = min(range(len(timings)), key=lambda k: timings[k].median_ms)
@@ -219,6 +221,14 @@ def run_search(
         chosen.candidate, chosen.choices, chosen.saving, chosen.module, compiled[fastest],
         timings[0], timings[fastest], judge.reuse,
     )  # fmt: skip
+
+
+def _built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages) -> None:
+    """Builds what timing will need, for a target whose compiler takes long."""
+    kernels = latencies.to_build(choice for found in space.choices.values() for choice in found)
+    if kernels:
+        with stages.stage("Build", len(kernels)) as progress:
+            latencies.build(kernels, progress.advance)
 
 
 def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
@@ -263,9 +273,10 @@ def _on_all_images(evaluation: Evaluation, judge: Judge) -> tuple[dict[int, Judg
     return exact, legal
 
 
-def _measured(compiled: Sequence[CompiledNetwork], images: np.ndarray) -> list[Measurement]:
+def _measured(compiled: Sequence[CompiledNetwork], images: np.ndarray, target: Target) -> list[Measurement]:
     """All networks in one interleaved run."""
-    return measure([own.runner(images) for own in compiled], Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0))
+    protocol, clock = Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0), device_of(target).network_clock
+    return measure([own.runner(images) for own in compiled], protocol, clock)
 
 
 def _all_compiled(

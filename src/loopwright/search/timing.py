@@ -6,9 +6,11 @@ memory is a failure in the store, like one that does not compile, and no later r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from loopwright.ir.contraction import OperatorForm
@@ -17,6 +19,7 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.backend import Schedule, backend_of
 from loopwright.measurement.environment import environment, environment_hash
+from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import TuningError, tune_checked
 from loopwright.search.reuse import Reuse
@@ -28,7 +31,7 @@ EPILOGUE = Epilogue(shift=True, relu=True)
 """Operators are timed with the epilogue that most convolutions of a network have; batch norm's scale is part of the
 weights."""
 
-VARIANTS = 2
+VARIANTS, GPU_VARIANTS = 2, 3
 """How many schedules are timed for an operator in a search: the best of two algorithms, or two register tiles."""
 
 BUDGET_S = 3.0
@@ -49,10 +52,10 @@ FAILED = OperatorLatency(None, inf)
 
 
 class OperatorLatencies:
-    """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules; ``failures`` tells
-    which could not be, and why; ``reuse`` counts those timed and those known. ``advance`` is called after each operator
-    that is not in the store. ``bounds`` hold for the schedules of one operator; what failed in an earlier run is tried
-    again only with ``retry``. A context manager that ends the process that builds and times."""
+    """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules (without it, few);
+    ``failures`` tells which could not be, and why; ``reuse`` counts those timed and those known. ``advance`` is called
+    after each operator that is not in the store. ``bounds`` hold for the schedules of one operator; what failed in an
+    earlier run is tried again only with ``retry``. A context manager that ends the processes that build and time."""
 
     def __init__(
         self,
@@ -60,15 +63,18 @@ class OperatorLatencies:
         target: Target,
         store: Store,
         protocol: Protocol,
-        tried: int = VARIANTS,
+        tried: int | None = None,
         advance: Callable[[], None] | None = None,
         *,
         bounds: Bounds | None = None,
         retry: bool = False,
     ):
-        self._n, self._target, self._store, self._protocol, self._tried = n, target, store, protocol, tried
+        self._n, self._target, self._store, self._protocol = n, target, store, protocol
+        self._tried = tried or (VARIANTS if target.gpu is None else GPU_VARIANTS)
         self._advance = advance or (lambda: None)
         self._process, self._retry = Isolated(bounds), retry
+        self._folder = None if target.gpu is None else TemporaryDirectory(prefix="loopwright-")
+        self._builders = None if self._folder is None else Builders(KernelFiles(Path(self._folder.name)))
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self._variants: dict[str, Sequence[Schedule]] = {}
@@ -85,8 +91,24 @@ class OperatorLatencies:
         self.close()
 
     def close(self) -> None:
-        """Ends the process; what is not known yet can still be asked for, and starts another."""
+        """Ends the processes; what is not known yet can still be asked for, and starts others."""
         self._process.close()
+        if self._builders is not None:
+            self._builders.close()
+
+    def to_build(self, choices: Iterable[Choice]) -> list[Wanted]:
+        """The kernels that timing the operators will need and that are worth building ahead, on all processors: those
+        of a GPU, whose compiler takes longer than a timing."""
+        if self._builders is None:
+            return []
+        forms = {choice.key: choice.form for choice in choices}.values()
+        return [own for form in forms for own in self._wanted(form, self._missing(form))]
+
+    def build(self, kernels: Sequence[Wanted], advance: Callable[[], None]) -> None:
+        """Builds them; ``advance`` is called after each."""
+        assert self._builders is not None
+        for _ in self._builders.build(kernels):
+            advance()
 
     def of(self, choice: Choice) -> OperatorLatency:
         """The operator's latency in milliseconds; timed if this is the first time anyone asks."""
@@ -112,10 +134,7 @@ class OperatorLatencies:
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
         """The best of the schedules to try; those in the store are not timed again, and those that failed not tried."""
-        known = self._stored(form)
-        missing = [own for own in self._schedules(form)[: self._tried] if own not in known]
-        if not self._retry:
-            missing = [] if self._failed(form, None) else [own for own in missing if not self._failed(form, own)]
+        known, missing = self._stored(form), self._missing(form)
         self._count(known=not missing)
         if missing:
             known |= self._timed(form, missing, name)
@@ -125,10 +144,21 @@ class OperatorLatencies:
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
 
+    def _missing(self, form: OperatorForm) -> list[Schedule]:
+        """Those of the schedules to try that are to be timed."""
+        known = self._stored(form)
+        missing = [own for own in self._schedules(form)[: self._tried] if own not in known]
+        if self._retry:
+            return missing
+        return [] if self._failed(form, None) else [own for own in missing if not self._failed(form, own)]
+
+    def _wanted(self, form: OperatorForm, schedules: Sequence[Schedule]) -> list[Wanted]:
+        return [Wanted(form, self._n, EPILOGUE, self._target, own) for own in schedules]
+
     def _schedules(self, form: OperatorForm) -> Sequence[Schedule]:
         """All that may be tried, the most promising first."""
         if form.key not in self._variants:
-            self._variants[form.key] = schedules(form, self._target)
+            self._variants[form.key] = schedules(form, self._target, n=self._n)
         return self._variants[form.key]
 
     def _count(self, known: bool) -> None:
@@ -150,10 +180,13 @@ class OperatorLatencies:
 
     def _timed(self, form: OperatorForm, missing: Sequence[Schedule], name: str) -> dict[Schedule, float]:
         """Milliseconds of those that can be timed: together, or where that fails each by itself."""
-        budget_s = BUDGET_S if self._tried > VARIANTS else inf
+        budget_s, files = BUDGET_S if self._tried > VARIANTS else inf, None
+        if self._builders is not None:
+            budget_s, files = inf, self._builders.files
+            list(self._builders.build(self._wanted(form, missing)))
         try:
             tuned = self._process.call(
-                tune_checked, form, self._n, EPILOGUE, self._target, self._protocol, missing, budget_s
+                tune_checked, form, self._n, EPILOGUE, self._target, self._protocol, missing, budget_s, files
             )
         except (TuningError, FaultError) as error:
             if len(missing) > 1:

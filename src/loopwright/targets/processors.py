@@ -12,6 +12,7 @@ from functools import partial
 
 from loopwright.errors import ArgumentError
 from loopwright.targets.cpu import CPU_INFO, VECTOR_UNITS, processor_flags
+from loopwright.targets.nvidia import gpu_here
 from loopwright.targets.target import Target
 
 KIB = 1024
@@ -61,16 +62,25 @@ def processor(name: str) -> Target:
 
 
 def require_runnable(target: Target) -> None:
-    """Raises `ArgumentError` unless code for ``target`` runs on the processor this runs on."""
-    if not runs_here(target):
-        raise ArgumentError(f"code for {target.name} does not run on this processor; take target=cpu")
+    """Raises `ArgumentError` unless code for ``target`` runs on this machine."""
+    if runs_here(target):
+        return
+    if target.gpu is not None:
+        here = gpu_here()
+        found = "there is none" if here is None else f"this one is of {here.architecture}"
+        needed = f"an NVIDIA GPU of {target.processor}"
+        raise ArgumentError(f"code for {target.name} needs {needed}, and {found}; take target=cpu")
+    raise ArgumentError(f"code for {target.name} does not run on this processor; take target=cpu")
 
 
 def runs_here(target: Target) -> bool:
-    """Whether this machine has a processor with the target's instructions."""
+    """Whether this machine has a processor with the target's instructions, or a GPU of its architecture."""
+    if target.gpu is not None:
+        here = gpu_here()
+        return here is not None and here.architecture == target.processor
     own = PROCESSORS.get(target.name)
     if own is None:
-        return target.gpu is None
+        return True
     flags = processor_flags(CPU_INFO.read_text()) if CPU_INFO.exists() else frozenset()
     return links_here(target) and _UNITS[own.unit].flags <= flags
 

@@ -22,8 +22,9 @@ class GpuLimits:
 @dataclass(frozen=True)
 class Target:
     """One processor, or with ``gpu`` a graphics processor. ``vector_lanes`` counts float32 values of a register,
-    ``vector_registers`` those registers, ``threads`` the threads a kernel may use; cache sizes are bytes of one core.
-    ``features`` are LLVM's attributes; ``triple`` is LLVM's name of the machine, empty for the one this runs on."""
+    ``vector_registers`` those registers, ``threads`` the threads a kernel may use (of a GPU, those of the processor
+    that drives it); cache sizes are bytes of one core. ``features`` are LLVM's attributes; ``triple`` is LLVM's name of
+    the machine, empty for the one this runs on."""
 
     name: str
     kind: str

@@ -14,6 +14,7 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import build_kernel, schedules
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
 from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement.device import Processor
 from loopwright.operators import parse
 from loopwright.targets.cuda import cuda
 from loopwright.transformations import TransformationSequence
@@ -60,9 +61,14 @@ def form_of(operator: str, sequence: str = "") -> OperatorForm:
     return operator_form(TransformationSequence.parse(sequence).apply(nest) if sequence else nest)
 
 
+def agreement(form: OperatorForm, n: int, epilogue: Epilogue) -> Agreement:
+    """That of the GPU, with arrays of the processor."""
+    return replace(Agreement.of(form, n, epilogue, TARGET), device=Processor())
+
+
 def error(form: OperatorForm, n: int, epilogue: Epilogue, schedule: CudaSchedule | None, folder: Path) -> float:
     kernel = build_kernel(form, n, epilogue, TARGET, schedule)
-    return Agreement.of(form, n, epilogue, TARGET).error(kernel, on_host(kernel.primfunc, TARGET, folder))
+    return agreement(form, n, epilogue).error(kernel, on_host(kernel.primfunc, TARGET, folder))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -85,8 +91,8 @@ def test_a_wrong_kernel_is_found(tmp_path: Path):
     """The host runs what was generated: with other weights the results differ."""
     form = form_of(OPERATORS["dense"])
     kernel = build_kernel(form, 1, Epilogue(), TARGET, None)
-    agreement = Agreement.of(form, 1, Epilogue(), TARGET)
-    other = replace(agreement, weights=tuple(np.roll(weight, 1) for weight in agreement.weights))
+    right = agreement(form, 1, Epilogue())
+    other = replace(right, weights=tuple(np.roll(weight, 1) for weight in right.weights))
     assert other.error(kernel, on_host(kernel.primfunc, TARGET, tmp_path)) > 0.1
 
 

@@ -19,6 +19,7 @@ class Loopwright(Participant):
 
     name = OURS
     packages = ("apache-tvm",)
+    on_gpus = True
     stock = False
 
     def version(self, task: Task) -> str:  # noqa: ARG002
@@ -30,9 +31,10 @@ class Loopwright(Participant):
     def prepare(self, source: tuple[Network, nn.Module], task: Task) -> Ready:
         """Tunes and compiles."""
         from loopwright.lowering.network import compile_network
+        from loopwright.measurement.device import device_of
         from loopwright.search.tuning import Tuning, tuned
 
         network, module = source
         with tuned(network, task.hardware, Tuning(store=task.store)) as choose:
             compiled = compile_network(network, module, task.hardware, choose)
-        return Ready(compiled.runner(task.images()))
+        return Ready(compiled.runner(task.images()), clock=device_of(task.hardware).network_clock)

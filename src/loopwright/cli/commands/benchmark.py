@@ -24,7 +24,10 @@ MODEL_HELP = (
     "suite of them."
 )
 OPERATORS = "operators"
-PEERS_HELP = "Some of eager, compile, onnxruntime, openvino, openvino-f32, metaschedule; without it, all."
+PEERS_HELP = (
+    "Some of eager, compile, onnxruntime, openvino, openvino-f32, metaschedule, or for a GPU of eager, eager-tf32, "
+    "eager-bf16, compile; without it, all."
+)
 
 
 def command(
@@ -67,7 +70,7 @@ def command(
         return
     expected_shape = input_shape_of(model, wanted_shape)
     others = [Beside(folder, expected_shape) for folder in _names(beside) or ()]
-    participants = [*chosen(_names(peers), trials), *others]
+    participants = [*chosen(_names(peers), trials, hardware), *others]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
         task = Task(model, expected_shape, target, hardware.threads, Path(folder), store, trials, seed)
         found = _timed(task, participants, rounds)

@@ -12,7 +12,6 @@ from loopwright.cli.given import require_nothing_beside_resume
 from loopwright.cli.options import (
     MODEL_HELP,
     Data,
-    Device,
     Images,
     InputShape,
     Json,
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from loopwright.report.summary import RunSummary
     from loopwright.search.progress import Progress
 
+DEVICE_HELP = (
+    "Where images are scored: cpu, cuda, or cuda:1 (without it, the GPU that is the target, or the processor); a GPU "
+    "scores every candidate on all of them."
+)
 WITH_RESUME = ("store", "workers", "ray", "retry-failures", "json", "progress", "log")
 """Options that a run that goes on takes beside --resume."""
 
@@ -61,7 +64,7 @@ def command(
     ] = 1.0,
     images: Images = 128,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Annotated[str | None, typer.Option(help=DEVICE_HELP)] = None,
     legality: Annotated[
         str,
         typer.Option(help="What candidates are held to: calibrated (the predicted accuracy) or fisher (the paper's)."),

@@ -25,12 +25,12 @@ Schedule = CpuSchedule | CudaSchedule
 
 @dataclass(frozen=True)
 class Backend:
-    """``variants`` gives the schedules of a form worth timing on a target, the most promising first; ``parse`` one from
-    its text; ``cycles`` what a form is estimated to take under one; ``pack`` the form's contractions cut by a schedule,
-    reading inputs of so many channels side by side, with a number of threads for a kernel with a prologue; ``kernel``
-    the code over given buffers, as `CpuKernel` takes them."""
+    """``variants`` gives the schedules of a form worth timing on a target for so many images, the most promising first;
+    ``parse`` one from its text; ``cycles`` what a form is estimated to take under one; ``pack`` the form's contractions
+    cut by a schedule, reading inputs of so many channels side by side, with a number of threads for a kernel with a
+    prologue; ``kernel`` the code over given buffers, as `CpuKernel` takes them."""
 
-    variants: Callable[[OperatorForm, Target, Given | None], Sequence[Schedule]]
+    variants: Callable[[OperatorForm, Target, Given | None, int], Sequence[Schedule]]
     parse: Callable[[str], Schedule]
     cycles: Callable[[OperatorForm, Any, Target], float]
     pack: Callable[[OperatorForm, Any, int, int], tuple[CutContraction, ...]]
@@ -44,14 +44,14 @@ def _cuda_kernel(*buffers: Any, schedule: Schedule, **prologue: Any) -> FormKern
 
 
 CPU = Backend(
-    variants.variants,
+    lambda form, target, given, _images: variants.variants(form, target, given),
     CpuSchedule.parse,
     lambda form, schedule, target: Tiling.of(form, schedule, target).cycles,
     pack_contractions,
     partial(CpuKernel, over=parallel),
 )
 GPU = Backend(
-    lambda form, target, _given: cuda_variants.variants(form, target),
+    lambda form, target, _given, images: cuda_variants.variants(form, target, images),
     CudaSchedule.parse,
     cuda_variants.cycles,
     lambda form, schedule, block, _threads: pack_for_gpu(form, schedule, block),

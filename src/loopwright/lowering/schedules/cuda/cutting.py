@@ -15,7 +15,7 @@ from loopwright.ir.contraction import Contraction
 from loopwright.lowering.schedules.cuda.schedule import LANES, CudaSchedule
 from loopwright.lowering.schedules.digits import Cutter, Digit, Digits, is_reduction, largest_divisor
 
-UPDATES_AT_MOST = 2048
+UPDATES_AT_MOST = 512
 """Vector multiply-adds that are written out for a thread."""
 
 

@@ -10,7 +10,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.cuda.cost import Estimate
 from loopwright.lowering.schedules.cuda.cutting import cut
-from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
+from loopwright.lowering.schedules.cuda.schedule import LANES, CudaSchedule
 from loopwright.targets.target import Target
 
 VARIANTS_AT_MOST = 24
@@ -51,10 +51,12 @@ def _candidates(form: OperatorForm) -> Iterator[CudaSchedule]:
     for vectors, tall, wide in product((1, 2), _divisors(rows, 4), _divisors(columns, 8)):
         if vectors * tall * wide > VECTORS_AT_MOST:
             continue
-        left = [_powers(channels // 4 // vectors), _powers(rows // tall), _powers(columns // wide), shares]
-        for threads in product(*left):
-            if THREADS[0] <= prod(threads) <= THREADS[1] or (prod(threads) < THREADS[0] and threads[3] == shares[-1]):
-                yield CudaSchedule(vectors, tall, wide, *threads)
+        pixels = _powers(rows // tall * (columns // wide))
+        for across, over, share in product(_powers(channels // LANES // vectors), pixels, shares):
+            threads = across * over * share
+            if THREADS[0] <= threads <= THREADS[1] or (threads < THREADS[0] and share == shares[-1]):
+                thread_columns = min(over, columns // wide)
+                yield CudaSchedule(vectors, tall, wide, across, over // thread_columns, thread_columns, share)
 
 
 def _divisors(extent: int, most: int) -> list[int]:
@@ -65,7 +67,7 @@ def _divisors(extent: int, most: int) -> list[int]:
 
 def _powers(extent: int) -> list[int]:
     """Powers of two up to an extent, and the extent where it is small."""
-    found = [1 << k for k in range(6) if 1 << k <= extent]
+    found = [1 << k for k in range(9) if 1 << k <= extent]
     return sorted({*found, *([extent] if 1 < extent <= 32 else [])}) or [1]
 
 
