@@ -2,19 +2,18 @@
 
     python -m benchmarks.gpu [--tried 24] [--rounds 21] [OPERATOR...]
 
-Every variant of the schedule is compiled (on all cores), held against float64, and timed; the fastest is then timed in
+Every variant of the schedule is built (on all cores), held against float64, and timed; the fastest is then timed in
 turns with cuDNN in float32 and with tf32 allowed. A sample is the replay of a CUDA graph of 50 calls, by device events.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean, median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,11 @@ from torch.nn import functional
 
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.epilogue import Epilogue
-from loopwright.lowering.kernel import Kernel, build_kernel, schedules
+from loopwright.lowering.kernel import Kernel, Schedule, schedules
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
-from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
-from loopwright.measurement.build import Compiled, compile_function
+from loopwright.measurement.build import Compiled
+from loopwright.measurement.device import replay_clock
+from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.operators import parse
 from loopwright.report.numbers import write_csv
 from loopwright.targets.cuda import cuda
@@ -37,14 +37,14 @@ SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))
 OPERATORS = tuple(f"conv2d(co={c}, ci={c}, oh={size}, ow={size}, kh=3, kw=3)" for c, size in SIZES)
 CALLS, WARM_UP = 50, 3
 TOLERANCE = 1e-4
-TARGET = cuda("sm_90")
+TARGET = cuda()
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A schedule's kernel, compiled."""
 
-    schedule: CudaSchedule
+    schedule: Schedule
     kernel: Kernel
     compiled: Compiled
 
@@ -58,16 +58,19 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=PAGE)
     given = parser.parse_args()
     rows = []
-    for operator in given.operators:
-        rows.append(row := timed(operator, given.tried, given.rounds))
-        print(*(f"{name}={value}" for name, value in row.items()), flush=True)
-        write_csv(given.csv, rows)
+    with TemporaryDirectory(prefix="loopwright-") as folder:
+        builders = Builders(KernelFiles(Path(folder)))
+        for operator in given.operators:
+            rows.append(row := timed(operator, given.tried, given.rounds, builders))
+            print(*(f"{name}={value}" for name, value in row.items()), flush=True)
+            write_csv(given.csv, rows)
+        builders.close()
     for peer in ("cudnn_fp32", "cudnn_tf32"):
         ratio = geometric_mean(row[f"{peer}_us"] / row["ours_us"] for row in rows)
         print(f"{ratio:.2f} times as fast as {peer}, geometric mean")
 
 
-def timed(operator: str, tried: int, rounds: int) -> dict[str, Any]:
+def timed(operator: str, tried: int, rounds: int, builders: Builders) -> dict[str, Any]:
     """One operator: the best of our variants beside cuDNN."""
     form = operator_form(parse(operator).nest())
     (channels, *size), (co, *_) = form.input_shape, form.output_shape
@@ -76,7 +79,10 @@ def timed(operator: str, tried: int, rounds: int) -> dict[str, Any]:
     weight = random.standard_normal((co, channels, 3, 3), dtype=np.float32)
     given, filters = torch.from_numpy(x).cuda(), torch.from_numpy(weight).cuda()
     expected = functional.conv2d(given.double(), filters.double(), padding=1).cpu().numpy()
-    ours = [(candidate, replayed(call_of(candidate, form, x, weight, expected))) for candidate in built(form, tried)]
+    ours = [
+        (candidate, replayed(call_of(candidate, form, x, weight, expected)))
+        for candidate in built(form, tried, builders)
+    ]
     best, graph = min(ours, key=lambda pair: median(pair[1]() for _ in range(WARM_UP + 4)))
     peers = {"cudnn_fp32": replayed_peer(given, filters, False), "cudnn_tf32": replayed_peer(given, filters, True)}
     samples = measured({"ours": graph, **peers}, rounds)
@@ -85,12 +91,13 @@ def timed(operator: str, tried: int, rounds: int) -> dict[str, Any]:
     return {"operator": operator, **medians, "schedule": str(best.schedule), "tried": len(ours), "device": device}
 
 
-def built(form: OperatorForm, tried: int) -> list[Candidate]:
-    """The first variants, compiled side by side."""
-    kernels = [(own, build_kernel(form, 1, Epilogue(), TARGET, own)) for own in schedules(form, TARGET)[:tried]]
-    with ThreadPoolExecutor(os.cpu_count()) as builders:
-        compiled = builders.map(lambda pair: compile_function(pair[1].primfunc, TARGET), kernels)
-        return [Candidate(*pair, done) for pair, done in zip(kernels, compiled, strict=True)]
+def built(form: OperatorForm, tried: int, builders: Builders) -> list[Candidate]:
+    """The first variants, built side by side."""
+    wanted = [Wanted(form, 1, Epilogue(), TARGET, own) for own in schedules(form, TARGET)[:tried]]
+    for _ in builders.build(wanted):
+        pass
+    loaded = [(own, builders.files.load(own)) for own in wanted]
+    return [Candidate(own.schedule, own.kernel(), compiled) for own, compiled in loaded if compiled is not None]
 
 
 def call_of(
@@ -124,25 +131,8 @@ def replayed_peer(x: torch.Tensor, filters: torch.Tensor, tf32: bool) -> Callabl
 
 def replayed(call: Callable[[], object]) -> Callable[[], float]:
     """A function that replays a graph of many calls and gives the microseconds of one."""
-    side = torch.cuda.Stream()
-    with tvm_ffi.use_torch_stream(torch.cuda.stream(side)):
-        for _ in range(WARM_UP):
-            call()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with tvm_ffi.use_torch_stream(torch.cuda.graph(graph)):
-        for _ in range(CALLS):
-            call()
-
-    def sample() -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) * 1000 / CALLS
-
-    return sample
+    sample_ms = replay_clock(call, CALLS)
+    return lambda: 1000 * sample_ms()
 
 
 def measured(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, Sequence[float]]:

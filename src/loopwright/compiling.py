@@ -73,7 +73,7 @@ def compile(  # noqa: A001 - what it does, and the command's name
 def compiled_here(network: Network, module: nn.Module, target: Target, tuning: Tuning) -> CompiledNetwork:
     """``module``, the network's own or a transformed copy, compiled for this machine; `CompileError` where that does
     not compute what PyTorch does."""
-    with tuned(network, target, tuning) as choose:
+    with tuned(network, module, target, tuning) as choose:
         compiled = CompiledNetwork(build_network(network, module, target, choose), target)
     require_agreement(network, module, compiled)
     return compiled
@@ -100,7 +100,7 @@ def write_network(
     _require_suffix(out, hardware)
     with replacing(out) as staged:
         network, module = prepared(model, example_input, seed, weights)
-        with tuned(network, hardware, tuning or Tuning()) as choose:
+        with tuned(network, module, hardware, tuning or Tuning()) as choose:
             built = build_network(network, module, hardware, choose)
         (built.export_library if links_here(hardware) else built.export_objects)(staged)
         shapes = tuple(shape for shape, _ in built.signature.inputs)

@@ -225,7 +225,7 @@ def run_search(
 
 def _built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages) -> None:
     """Builds what timing will need, for a target whose compiler takes long."""
-    kernels = latencies.to_build(choice for found in space.choices.values() for choice in found)
+    kernels = latencies.to_build(choice.form for found in space.choices.values() for choice in found)
     if kernels:
         with stages.stage("Build", len(kernels)) as progress:
             latencies.build(kernels, progress.advance)

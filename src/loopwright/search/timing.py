@@ -96,15 +96,15 @@ class OperatorLatencies:
         if self._builders is not None:
             self._builders.close()
 
-    def to_build(self, choices: Iterable[Choice]) -> list[Wanted]:
+    def to_build(self, forms: Iterable[OperatorForm]) -> list[Wanted]:
         """The kernels that timing the operators will need and that are worth building ahead, on all processors: those
         of a GPU, whose compiler takes longer than a timing."""
         if self._builders is None:
             return []
-        forms = {choice.key: choice.form for choice in choices}.values()
-        return [own for form in forms for own in self._wanted(form, self._missing(form))]
+        different = {form.key: form for form in forms}.values()
+        return [own for form in different for own in self._wanted(form, self._missing(form))]
 
-    def build(self, kernels: Sequence[Wanted], advance: Callable[[], None]) -> None:
+    def build(self, kernels: Sequence[Wanted], advance: Callable[[], None] = lambda: None) -> None:
         """Builds them; ``advance`` is called after each."""
         assert self._builders is not None
         for _ in self._builders.build(kernels):

@@ -7,8 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import nn
+
+from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
+from loopwright.lowering.network import lower_network
 from loopwright.lowering.network_kernels import ScheduleChoice
+from loopwright.lowering.schedules.backend import Schedule
+from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
 from loopwright.measurement.timer import Protocol
 from loopwright.models.network import Network
 from loopwright.search.timing import OperatorLatencies
@@ -41,13 +47,27 @@ def protocol_for(network: Network) -> Protocol:
 
 
 @contextmanager
-def tuned(network: Network, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
-    """Gives schedules by operator, timed when they are first asked for; None without tuning, or for a machine that
-    is not here."""
+def tuned(network: Network, module: nn.Module, target: Target, tuning: Tuning) -> Iterator[ScheduleChoice | None]:
+    """Gives the schedules of the operators of ``module``, the network's own or a transformed copy, timed when they are
+    first asked for; None without tuning, or for a machine that is not here."""
     if not tuning.enabled or not runs_here(target):
         yield None
         return
     with Store.open(tuning.store or default_path()) as store:
         images = (network.input_shape or (1,))[0]
         with OperatorLatencies(images, target, store, protocol_for(network), TRIED, tuning.advance) as latencies:
+            if target.gpu is not None:
+                latencies.build(latencies.to_build(_asked_for(network, module, target)))
             yield latencies.schedule
+
+
+def _asked_for(network: Network, module: nn.Module, target: Target) -> list[OperatorForm]:
+    """The operators of which lowering asks for the schedules, for a GPU."""
+    asked: list[OperatorForm] = []
+
+    def choose(form: OperatorForm, _images: int) -> Schedule:
+        asked.append(form)
+        return CudaSchedule(1, 1, 1)
+
+    lower_network(network, module, target, choose)
+    return asked

@@ -35,6 +35,6 @@ class Loopwright(Participant):
         from loopwright.search.tuning import Tuning, tuned
 
         network, module = source
-        with tuned(network, task.hardware, Tuning(store=task.store)) as choose:
+        with tuned(network, module, task.hardware, Tuning(store=task.store)) as choose:
             compiled = compile_network(network, module, task.hardware, choose)
         return Ready(compiled.runner(task.images()), clock=device_of(task.hardware).network_clock)
