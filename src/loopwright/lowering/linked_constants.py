@@ -21,7 +21,7 @@ from tvm_ffi import libinfo
 GETTER = "network_constant"
 """The function of the library that takes a constant's number and gives the tensor."""
 
-DATA = "constants.bin"
+DATA, SOURCE_FILE = "constants.bin", "constants.c"
 ALIGNMENT = 64
 DLPACK_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 """NumPy's kinds of numbers -> DLDataTypeCode."""
@@ -117,7 +117,7 @@ class LinkedConstants:
         """
         if self.in_executable:
             return []
-        data, source = folder / DATA, folder / "constants.c"
+        data, source = folder / DATA, folder / SOURCE_FILE
         with data.open("wb") as file:
             for array in self.arrays:
                 file.write(np.ascontiguousarray(array).tobytes().ljust(_padded(array.nbytes), b"\0"))

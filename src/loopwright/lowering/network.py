@@ -23,7 +23,7 @@ from tvm.support import cc, tar
 
 from loopwright.errors import ArgumentError, CompileError
 from loopwright.lowering.fallback import schedule_fallbacks
-from loopwright.lowering.linked_constants import LinkedConstants, link_options
+from loopwright.lowering.linked_constants import SOURCE_FILE, LinkedConstants, link_options
 from loopwright.lowering.network_kernels import NetworkKernels, ScheduleChoice
 from loopwright.lowering.relax_import import import_network
 from loopwright.lowering.rewriting import Rewriting
@@ -117,7 +117,8 @@ class BuiltNetwork:
 def _link(path: str, files: list[str], **_: Any) -> None:
     """TVM's ``fcompile``: a shared library out of objects and C files, compiled in the folder of the latter."""
     try:
-        cc.create_shared(str(Path(path).absolute()), files, link_options(), cwd=str(Path(files[0]).parent))
+        options = link_options() if any(Path(own).name == SOURCE_FILE for own in files) else []
+        cc.create_shared(str(Path(path).absolute()), files, options, cwd=str(Path(files[0]).parent))
     except (RuntimeError, OSError, ValueError) as error:
         raise CompileError(
             f"the network can't be linked: {usercode.first_line(error)}; a C++ compiler is needed"
