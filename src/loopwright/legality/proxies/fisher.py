@@ -22,6 +22,7 @@ from torch import nn
 from loopwright.errors import ArgumentError
 from loopwright.legality.proxies._base import Proxy
 from loopwright.legality.proxies._passes import constants, cross_entropy, run, scoring, tensors
+from loopwright.legality.proxies._sparing import sparingly
 from loopwright.models.images import Minibatch
 
 TITLE = "Fisher Potential"
@@ -105,8 +106,14 @@ def _score(
     then wrong; ``copy`` keeps the outputs apart)."""
     taps = {name: _Tap(copy) for name in names}
     images, labels = tensors(module, minibatch, TITLE)
+
+    def forward() -> torch.Tensor:
+        for tap in taps.values():
+            tap.forget()
+        return cross_entropy(run(module, {**constants(module), **leaves}, images), labels, TITLE)
+
     with scoring(module), _hooked(module, taps):
-        loss = cross_entropy(run(module, {**constants(module), **leaves}, images), labels, TITLE)
+        loss = sparingly(forward)
         if loss.requires_grad:
             loss.backward()
     scores = {name: tap.score for name, tap in taps.items() if tap.score is not None}
@@ -118,6 +125,10 @@ class _Tap:
 
     def __init__(self, copy: bool):
         self.copy = copy
+        self.forget()
+
+    def forget(self) -> None:
+        """What it has seen; another pass begins."""
         self.overwritten = False
         self._scores: list[torch.Tensor] = []
 
