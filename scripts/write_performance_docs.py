@@ -38,8 +38,8 @@ def page() -> str:
     return text
 
 
-def networks(data: Path) -> list[str]:
-    """Every participant of every network, the fastest first."""
+def networks(data: Path, digits: int = 2) -> list[str]:
+    """Every participant of every network, the fastest first, in milliseconds with so many digits."""
     lines = [NETWORKS, _ruler(NETWORKS, left=4)]
     for path in sorted(data.glob("network-*.csv")):
         samples: dict[tuple[str, ...], list[float]] = defaultdict(list)
@@ -51,7 +51,7 @@ def networks(data: Path) -> list[str]:
         for key, taken in sorted(samples.items(), key=lambda item: median(item[1])):
             low, _, high = quantiles(taken, n=4)
             ratio = "" if key[1] == "loopwright" else f"{median(taken) / ours:.2f}"
-            lines.append(_line(*key, f"{median(taken):.2f}", f"{low:.2f} - {high:.2f}", ratio))
+            lines.append(_line(*key, f"{median(taken):.{digits}f}", f"{low:.{digits}f} - {high:.{digits}f}", ratio))
     return lines
 
 

@@ -11,6 +11,7 @@ from loopwright.cli.main import run
 from scripts import (
     write_cli_docs,
     write_compile_docs,
+    write_gpu_docs,
     write_legality_docs,
     write_performance_docs,
     write_recipe_docs,
@@ -27,6 +28,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
     [
         write_cli_docs,
         write_compile_docs,
+        write_gpu_docs,
         write_legality_docs,
         write_performance_docs,
         write_recipe_docs,

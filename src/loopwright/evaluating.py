@@ -191,7 +191,7 @@ def _compiled(network: Network, module: nn.Module, target: Target, tuning: Tunin
     require_runnable(target)
     images = batch or network.input_shape[0]
     found = compiled_here(with_batch(network, images), module, target, tuning)
-    return Form("compiled", f"{target.name}, {formats.threads(target.threads)}", found, images, exactly=True)
+    return Form("compiled", f"{target.name}, {formats.hardware(target)}", found, images, exactly=True)
 
 
 def _of_artefact(path: Path, network: Network, module: nn.Module, target: Target, batch: int | None) -> Form:
@@ -214,4 +214,4 @@ def _of_artefact(path: Path, network: Network, module: nn.Module, target: Target
             f"{path} is not {network.name} with these weights: it differs from PyTorch by {difference:.1e} of the "
             "largest output; compile it again"
         )
-    return Form("compiled", f"{path}, {formats.threads(target.threads)}", run, wanted[0], exactly=True)
+    return Form("compiled", f"{path}, {formats.hardware(target)}", run, wanted[0], exactly=True)

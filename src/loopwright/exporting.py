@@ -87,7 +87,7 @@ def export(
             weights=weights,
             seed=seed,
         )
-        runtime = f"tvm, {formats.threads(written.target.threads)}"
+        runtime = f"tvm, {formats.hardware(written.target)}"
         return ExportedNetwork(out, format, written.file_bytes, written.shapes, runtime, written.difference)
     if format == "onnx":
         require_onnx()

@@ -114,6 +114,23 @@ def test_some_operators_have_no_plan(sequence: str, text: str) -> None:
     assert module_of(sequence, text).dense_plan is None
 
 
+def test_plans_are_found_with_other_tensors_in_the_place_of_parameters() -> None:
+    """As scores are computed."""
+
+    class Dense(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.own = module_of("group(co, ci, 4)")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.own.dense(x)
+
+    module = Dense()
+    x, expected = images(module.own), module.own(images(module.own))
+    plain = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    assert torch.allclose(torch.func.functional_call(Dense(), plain, (x,)), expected)
+
+
 def test_channels_stay_last_in_memory() -> None:
     for sequence in ("group(co, ci, 2)", "bottleneck(co, 2)", "split(oh, 2) -> untie(oh_outer)"):
         module = module_of(sequence)

@@ -134,7 +134,8 @@ class OperatorModule(nn.Module):
         """For each contraction where its dense weight stands among the elements of all pools."""
         numbers, start = {}, 0
         for number, members in enumerate(self._members):
-            size = self.get_parameter(f"weight_{number}").numel()
+            stored: Tensor = getattr(self, f"weight_{number}")  # a plain tensor under functional_call
+            size = stored.numel()
             for k in members:
                 places: Tensor | None = getattr(self, f"places_{k}")
                 numbers[k] = start + (np.arange(size) if places is None else places.cpu().numpy())

@@ -41,7 +41,8 @@ def reasons(benchmark: NetworkBenchmark) -> list[str]:
 def summary(benchmark: NetworkBenchmark) -> str:
     """Ours against the best float32 peer, in one sentence."""
     ours, best = benchmark.ours.median_ms, benchmark.best_float32_peer
-    name = f"{benchmark.model} at {formats.shape(benchmark.input_shape)}, {benchmark.threads} threads, float32"
+    runs_on = benchmark.environment.get("gpu") or formats.threads(benchmark.threads)
+    name = f"{benchmark.model} at {formats.shape(benchmark.input_shape)}, {runs_on}, float32"
     if ours is None:
         return f"{name}: loopwright has no timing: {benchmark.ours.reason}"
     if best is None or best.median_ms is None:

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from loopwright.targets.target import Target
+
 
 def significant(value: float, digits: int = 3) -> str:
     """``value`` with that many significant digits, never in scientific notation from 0.0001 to a million."""
@@ -51,6 +53,11 @@ def megabytes(size: int) -> str:
 def threads(number: int) -> str:
     """``2 threads``."""
     return f"{number} thread{'s' if number > 1 else ''}"
+
+
+def hardware(target: Target) -> str:
+    """How many threads of a processor run, ``2 threads``, or which GPU, ``sm_90``."""
+    return threads(target.threads) if target.gpu is None else target.processor
 
 
 def shape(extents: tuple[int, ...]) -> str:

@@ -86,7 +86,7 @@ def _lines(written: WrittenNetwork) -> Iterator[str]:
 
     size, weights = formats.megabytes(written.file_bytes), formats.megabytes(written.weight_bytes)
     yield f"wrote       {written.path}: {size}, weights {weights}"
-    yield f"kernels     {written.kernels} different ones for {written.target.name}, {written.target.threads} threads"
+    yield f"kernels     {written.kernels} different ones for {written.target.name}, {formats.hardware(written.target)}"
     for note, times in Counter(written.notes).items():
         yield f"note        {note}{f' ({times} times)' if times > 1 else ''}"
     if written.timing is None or written.difference is None:

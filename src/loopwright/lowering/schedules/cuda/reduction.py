@@ -76,10 +76,13 @@ class ThreadReduction:
         yield from body
 
     def _offsets(self) -> tuple[int, ...]:
-        """What the elements of a vector of the input add to the channel: of ``inner`` channels, or of each lane."""
-        steps = [dim.input[0] for dim in self.digits.contraction.dims]
+        """What the elements of a vector of the input add to the channel: of ``inner`` channels, or of each lane, one
+        element where all lanes read the same."""
         inner = self.digits.of("inner")
-        return tuple(range(inner[0].extent)) if inner else self.digits.lane_offsets(steps)
+        if inner:
+            return tuple(range(inner[0].extent))
+        lanes = self.digits.lane_offsets([dim.input[0] for dim in self.digits.contraction.dims])
+        return lanes if any(lanes) else (0,)
 
     def _first(self, scope: Scope) -> Scope:
         return scope.fix({digit.name: 0 for digit in self.digits.of("inner", "lane", "channel")})
