@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from loopwright.baselines.participant import registered
 from loopwright.cli.main import run
+from loopwright.targets.cpu import cpu
 
 NET = """
 from torch import nn
@@ -21,36 +25,56 @@ def tiny():
 """
 
 
+ONNX = ("onnxruntime", "openvino", "openvino-f32")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A short run of everybody on a small network: who is not installed, what was written, and the rows of the CSV."""
+
+    network: Path
+    absent: list[str]
+    out: str
+    error: str
+    rows: list[dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all tests, so that our operators are tuned once."""
-    return tmp_path_factory.mktemp("peers") / "store.sqlite"
-
-
-def benchmark(folder: Path, store: Path, *options: str) -> list[dict[str, str]]:
-    """The rows of the CSV of a short run on a small network."""
-    (folder / "net.py").write_text(NET)
-    arguments = ["--input", "1,3,8,8", "--rounds", "1", "--threads", "1", "--csv", str(folder / "all.csv")]
-    assert run(["benchmark", f"{folder / 'net.py'}:tiny", *arguments, "--store", str(store), *options]) == 0
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run, since every process takes seconds to start."""
+    folder, known = tmp_path_factory.mktemp("peers"), registered()
+    absent = [name for name, own in known.items() if own.runs_on(cpu()) and own.missing()]
+    network, out, error = folder / "net.py", StringIO(), StringIO()
+    network.write_text(NET)
+    peers = ["eager", *(name for name in ONNX if name not in absent), *absent]
+    with redirect_stdout(out), redirect_stderr(error):
+        assert run([
+            "benchmark", f"{network}:tiny", "--input", "1,3,8,8", "--rounds", "1", "--threads", "1", "--trials", "1",
+            "--peers", ",".join(peers), "--csv", str(folder / "all.csv"), "--store", str(folder / "store.sqlite"),
+        ]) == 0  # fmt: skip
     with (folder / "all.csv").open() as file:
-        return list(csv.DictReader(file))
+        return Ran(network, absent, out.getvalue(), error.getvalue(), list(csv.DictReader(file)))
 
 
-def test_ours_beside_eager(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = benchmark(tmp_path, store, "--peers", "eager")
-    assert [row["participant"] for row in rows] == ["eager", "loopwright"]
-    assert all(float(row["latency_ms"]) > 0 and float(row["difference"]) < 1e-4 for row in rows)
-    written = capsys.readouterr()
-    assert "against ours" in written.out
-    assert written.out.splitlines()[-1].startswith(f"{tmp_path / 'net.py'}:tiny at 1×3×8×8, 1 threads, float32: ")
-    assert "eager: ready after" in written.err
+def row(ran: Ran, name: str) -> dict[str, str]:
+    return next(own for own in ran.rows if own["participant"] == name)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "openvino-f32"])
-def test_peers_that_read_onnx(tmp_path: Path, store: Path, name: str) -> None:
-    for package in registered()[name].packages:
-        pytest.importorskip(package, reason=f"{name} is one of the peers, an optional extra")
-    peer = next(row for row in benchmark(tmp_path, store, "--peers", name) if row["participant"] == name)
+def test_ours_beside_eager(ran: Ran) -> None:
+    assert [ran.rows[0]["participant"], ran.rows[-1]["participant"]] == ["eager", "loopwright"]
+    for name in ("eager", "loopwright"):
+        assert float(row(ran, name)["latency_ms"]) > 0
+        assert float(row(ran, name)["difference"]) < 1e-4
+    assert "against ours" in ran.out
+    assert ran.out.splitlines()[-1].startswith(f"{ran.network}:tiny at 1×3×8×8, 1 thread, float32: ")
+    assert "eager: ready after" in ran.error
+
+
+@pytest.mark.parametrize("name", ONNX)
+def test_peers_that_read_onnx(ran: Ran, name: str) -> None:
+    if name in ran.absent:
+        pytest.skip(f"{name} is one of the peers, an optional extra")
+    peer = row(ran, name)
     assert float(peer["latency_ms"]) > 0
     assert float(peer["difference"]) < (1e-4 if peer["precision"] == "float32" else 0.1)
     assert peer["precision"] in ("float32", "bfloat16", "float16")
@@ -58,11 +82,8 @@ def test_peers_that_read_onnx(tmp_path: Path, store: Path, name: str) -> None:
         assert peer["precision"] == "float32"
 
 
-def test_peers_that_are_not_installed_are_named(
-    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    absent = [name for name, participant in registered().items() if participant.missing()]
-    if not absent:
+def test_peers_that_are_not_installed_are_named(ran: Ran) -> None:
+    if not ran.absent:
         pytest.skip("all peers are installed")
-    benchmark(tmp_path, store, "--peers", ",".join(absent), "--trials", "1")
-    assert f"{absent[0]}: not installed: pip install 'loopwright[peers]'" in capsys.readouterr().out
+    for name in ran.absent:
+        assert f"{name}: not installed: pip install 'loopwright[peers]'" in ran.out

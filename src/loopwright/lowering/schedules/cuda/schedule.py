@@ -32,6 +32,11 @@ class CudaSchedule:
         """Output channels of a vector."""
         return LANES
 
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.thread_channels * self.thread_rows * self.thread_columns * self.share
+
     def __str__(self) -> str:
         numbers = [(own.name, getattr(self, own.name), own.default) for own in fields(self)]
         return " ".join(f"{name}={number}" for name, number, usual in numbers if number != usual)
