@@ -148,7 +148,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "parameters": 1.0,
         "images": 16,
         "seed": 0,
-        "device": "cpu",
+        "device": None,
         "legality": "calibrated",
         "tolerance": 1.0,
         "calibration": None,

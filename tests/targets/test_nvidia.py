@@ -43,6 +43,19 @@ def test_the_gpu_that_is_here_is_read_even_where_its_architecture_is_not_known()
     assert runs_here(target)
 
 
+def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(nvidia, "COMPILER", "no-such-compiler")
+    with pytest.raises(ArgumentError, match="there is no no-such-compiler to compile code for the GPU"):
+        nvidia.require_tools()
+
+
+def test_a_pytorch_for_processors_alone_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(nvidia, "COMPILER", "python3")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ArgumentError, match="PyTorch .* does not run on the GPU"):
+        nvidia.require_tools()
+
+
 @pytest.mark.usefixtures("here")
 def test_code_for_another_architecture_does_not_run():
     with pytest.raises(ArgumentError, match="cuda-sm_90 needs an NVIDIA GPU of sm_90, and this one is of sm_199"):

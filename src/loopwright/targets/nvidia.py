@@ -1,13 +1,17 @@
-"""The NVIDIA GPU of this machine as its driver describes it; nothing is set up on it."""
+"""The NVIDIA GPU of this machine as its driver describes it, and what has to be there to use it."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-LIBRARY = "libcuda.so.1"
+from loopwright.errors import ArgumentError
+
+LIBRARY, COMPILER = "libcuda.so.1", "nvcc"
 NAME_BYTES = 100
 
 ATTRIBUTES: Mapping[str, int] = {
@@ -61,3 +65,15 @@ def _described(driver: ctypes.CDLL) -> NvidiaGpu:
 def _require(result: int) -> None:
     if result != 0:
         raise RuntimeError(f"the CUDA driver answers {result}")
+
+
+def require_tools() -> None:
+    """Raises `ArgumentError` where what compiles code for a GPU is missing, or a PyTorch that runs on it."""
+    toolkits = [os.environ.get(name, "") for name in ("CUDA_PATH", "CUDA_HOME")] + ["/usr/local/cuda"]
+    paths = [os.environ.get("PATH", os.defpath), *(f"{toolkit}/bin" for toolkit in toolkits if toolkit)]
+    if shutil.which(COMPILER, path=os.pathsep.join(paths)) is None:
+        raise ArgumentError(f"there is no {COMPILER} to compile code for the GPU; install NVIDIA's CUDA toolkit")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ArgumentError(f"PyTorch {torch.__version__} does not run on the GPU; install one that is built for CUDA")

@@ -12,7 +12,7 @@ from functools import partial
 
 from loopwright.errors import ArgumentError
 from loopwright.targets.cpu import CPU_INFO, VECTOR_UNITS, processor_flags
-from loopwright.targets.nvidia import gpu_here
+from loopwright.targets.nvidia import gpu_here, require_tools
 from loopwright.targets.target import Target
 
 KIB = 1024
@@ -63,14 +63,18 @@ def processor(name: str) -> Target:
 
 def require_runnable(target: Target) -> None:
     """Raises `ArgumentError` unless code for ``target`` runs on this machine."""
-    if runs_here(target):
-        return
+    if not runs_here(target):
+        raise ArgumentError(f"code for {target.name} {_why_not(target)}; take target=cpu")
     if target.gpu is not None:
-        here = gpu_here()
-        found = "there is none" if here is None else f"this one is of {here.architecture}"
-        needed = f"an NVIDIA GPU of {target.processor}"
-        raise ArgumentError(f"code for {target.name} needs {needed}, and {found}; take target=cpu")
-    raise ArgumentError(f"code for {target.name} does not run on this processor; take target=cpu")
+        require_tools()
+
+
+def _why_not(target: Target) -> str:
+    if target.gpu is None:
+        return "does not run on this processor"
+    here = gpu_here()
+    found = "there is none" if here is None else f"this one is of {here.architecture}"
+    return f"needs an NVIDIA GPU of {target.processor}, and {found}"
 
 
 def runs_here(target: Target) -> bool:
