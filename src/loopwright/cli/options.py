@@ -26,7 +26,12 @@ ModelOrFolder = Annotated[
     ),
 ]
 
-CompileTarget = Annotated[str, typer.Option(help="The hardware to compile for.")]
+CompileTarget = Annotated[
+    str,
+    typer.Option(
+        help="What to compile for: cpu, cuda (the NVIDIA GPU that is here), or another machine, such as cpu-neon."
+    ),
+]
 
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")

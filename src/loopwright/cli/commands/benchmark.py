@@ -47,7 +47,7 @@ def command(
         ),
     ] = None,
     store: StoreAddress = None,
-    target: Annotated[str, typer.Option(help="The hardware to generate our code for.")] = "cpu",
+    target: Annotated[str, typer.Option(help="The hardware: cpu, or cuda for the NVIDIA GPU that is here.")] = "cpu",
     seed: Seed = 0,
 ) -> None:
     """Time a network on Loopwright and on stock runtimes.

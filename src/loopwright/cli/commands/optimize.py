@@ -45,7 +45,9 @@ def command(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="A new folder for the result.")] = None,
-    target: Annotated[str, typer.Option(help="The hardware to be fast on.")] = "cpu",
+    target: Annotated[
+        str, typer.Option(help="The hardware to be fast on: cpu, or cuda for the NVIDIA GPU that is here.")
+    ] = "cpu",
     data: Data = None,
     strategy: Annotated[
         str, typer.Option(help="How to look for the best network: exact, evolution or random (the paper's).")
