@@ -14,14 +14,19 @@ from loopwright.targets.target import Target
 Compiled = Callable[..., None]
 
 
+def executable(primfunc: tirx.PrimFunc, target: Target) -> Any:
+    """TVM's executable of the function, compiled for ``target``."""
+    of_tvm = tvm.target.Target(target.tvm_target)
+    with of_tvm:  # where a compiler of other code than TVM's own looks for the architecture
+        return tvm.compile(primfunc, of_tvm)
+
+
 def compile_function(primfunc: tirx.PrimFunc, target: Target) -> Compiled:
     """The function compiled for ``target`` and loaded into this process; it takes `tvm.runtime.tensor` arguments."""
     set_threads(target.threads)
-    executable: Any = tvm.compile(primfunc, tvm.target.Target(target.tvm_target))
-    return executable.jit()[primfunc.attrs["global_symbol"]]
+    return executable(primfunc, target).jit()[primfunc.attrs["global_symbol"]]
 
 
 def assembly(primfunc: tirx.PrimFunc, target: Target) -> str:
     """The machine code of the function, as text."""
-    executable: Any = tvm.compile(primfunc, tvm.target.Target(target.tvm_target))
-    return str(executable.mod.inspect_source("asm"))
+    return str(executable(primfunc, target).mod.inspect_source("asm"))

@@ -24,7 +24,7 @@ from loopwright.isolation import FaultError, Isolated
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel, build_kernel
 from loopwright.lowering.schedules.backend import Schedule
-from loopwright.measurement.build import Compiled
+from loopwright.measurement.build import Compiled, executable
 from loopwright.targets.cpu import usable_processors
 from loopwright.targets.target import Target
 
@@ -110,6 +110,5 @@ def write_kernel(wanted: Wanted, path: Path) -> None:
     """Compiles and links the kernel to ``path``, which appears once it is complete; not if that fails."""
     written = path.with_suffix(f".{os.getpid()}.so")
     with suppress(RuntimeError, ValueError, TypeError, OSError):  # what TVM's compiler and the linker raise
-        executable = tvm.compile(wanted.kernel().primfunc, tvm.target.Target(wanted.target.tvm_target))
-        executable.export_library(str(written))
+        executable(wanted.kernel().primfunc, wanted.target).export_library(str(written))
         written.rename(path)
