@@ -6,7 +6,7 @@ memory is a failure in the store, like one that does not compile, and no later r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -102,7 +102,7 @@ class OperatorLatencies:
         if self._builders is None:
             return []
         different = {form.key: form for form in forms}.values()
-        return [own for form in different for own in self._wanted(form, self._missing(form))]
+        return [own for form in different for own in self._wanted(form, self._missing(form, self._stored(form)))]
 
     def build(self, kernels: Sequence[Wanted], advance: Callable[[], None] = lambda: None) -> None:
         """Builds them; ``advance`` is called after each."""
@@ -134,7 +134,8 @@ class OperatorLatencies:
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:
         """The best of the schedules to try; those in the store are not timed again, and those that failed not tried."""
-        known, missing = self._stored(form), self._missing(form)
+        known = self._stored(form)
+        missing = self._missing(form, known)
         self._count(known=not missing)
         if missing:
             known |= self._timed(form, missing, name)
@@ -144,9 +145,8 @@ class OperatorLatencies:
         best = min(known, key=lambda schedule: known[schedule])
         return OperatorLatency(best, known[best])
 
-    def _missing(self, form: OperatorForm) -> list[Schedule]:
-        """Those of the schedules to try that are to be timed."""
-        known = self._stored(form)
+    def _missing(self, form: OperatorForm, known: Container[Schedule]) -> list[Schedule]:
+        """Those of the schedules to try that are to be timed, beside the ``known`` ones."""
         missing = [own for own in self._schedules(form)[: self._tried] if own not in known]
         if self._retry:
             return missing

@@ -2,7 +2,7 @@
 
 Its warps issue products and move lines of level 1 to registers, and each warp goes through its steps one after the
 other, waiting for what it loads; the three add up, for a multiprocessor has few warps where a batch is small. Or what
-its blocks read from level 2 takes longer. The constants are fitted to 300 timed schedules of five operators on an H100
+its blocks read from level 2 takes longer. The constants are fitted to 244 timed schedules of five operators on an H100
 (4 schedulers, 128 bytes of level 1 a cycle; 5.5 TB/s from level 2 over 132 multiprocessors at 1.7 GHz); from any four
 of them, the best of the first three for the fifth is 7 % from the best that was timed, the best of eight 2 %.
 """
