@@ -139,9 +139,8 @@ def test_trainings_need_images(place: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_seeds_may_differ_by_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    request = fig4.Request(
-        (place / "grouped",), place, seeds={fig4.entries([place / "grouped"])[0].model: 3}, inherited=2
-    )
+    model = fig4.entries([place / "grouped"])[0].model
+    request = fig4.Request((place / "grouped",), place, seeds={model: 3}, inherited=fig4_training.Recipe(2))
     first, then = fig4.trainings(request)
     assert [own.seed for own in first] == [0, 0, 1, 1, 2, 2]
     assert [own.follows(other) for own in then for other in first] == [True] + [False] * 5

@@ -115,8 +115,9 @@ def test_the_loss_with_a_teacher_is_that_of_the_paper() -> None:
     scores, own, labelled = torch.randn(5, 4), torch.randn(5, 4), torch.tensor(2.0)
     soft, wanted = (scores / 4).softmax(1), (own / 4).softmax(1)
     divergence = (wanted * (wanted / soft).log()).sum(1).mean()
-    assert Teacher(nn.Identity()).loss(scores, own, labelled) == pytest.approx(float(0.9 * 16 * divergence + 0.1 * 2))
-    assert Teacher(nn.Identity()).loss(own, own, labelled) == pytest.approx(0.2, abs=1e-6)
+    teacher = Teacher(nn.Identity(), share=0.9)
+    assert teacher.loss(scores, own, labelled) == pytest.approx(float(0.9 * 16 * divergence + 0.1 * 2))
+    assert teacher.loss(own, own, labelled) == pytest.approx(0.2, abs=1e-6)
 
 
 def test_a_network_learns_its_teachers_scores() -> None:
@@ -133,7 +134,7 @@ def test_a_network_learns_its_teachers_scores() -> None:
             return float(functional.mse_loss(module.eval()(x).softmax(1), teacher.eval()(x).softmax(1)))
 
     first = distance()
-    for _ in loop(module, Teacher(teacher, share=1.0)):
+    for _ in loop(module, Teacher(teacher)):
         pass
     assert distance() < first
     assert all(torch.equal(before[name], own) for name, own in teacher.state_dict().items())

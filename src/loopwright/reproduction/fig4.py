@@ -35,8 +35,8 @@ TRAININGS, NUMBERS, LATENCIES = "trainings.csv", "fig4.csv", "latencies"
 class Request:
     """The chosen networks in ``folders`` and their originals. They are trained on the images in ``data`` on ``device``:
     from scratch by the ``recipe``, as often as ``seeds`` says for the model (for "" of all others; else once), and
-    every chosen one ``inherited`` epochs from its original's weights, if that is not 0; ``distilled`` if the original
-    teaches it as well. Latencies are medians of so many ``rounds``."""
+    every chosen one by the recipe ``inherited``, if there is one, from its original's weights; ``distilled`` if the
+    original teaches it as well. Latencies are medians of so many ``rounds``."""
 
     folders: tuple[Path, ...]
     out: Path
@@ -44,7 +44,7 @@ class Request:
     device: str = "cpu"
     recipe: Recipe = field(default_factory=Recipe)
     seeds: Mapping[str, int] = field(default_factory=dict)
-    inherited: int = 0
+    inherited: Recipe | None = None
     distilled: bool = False
     store: str | None = None
     rounds: int = 15
@@ -150,9 +150,8 @@ def trainings(request: Request) -> tuple[list[Training], list[Training]]:
     first = [
         Training(entry.label, entry.spec, request.recipe, seed) for seed, entry in sorted(seeds, key=lambda own: own[0])
     ]
-    shorter = replace(request.recipe, epochs=request.inherited)
     then = [
-        Training(entry.label, entry.spec, shorter, ORIGINAL_SEED, original.label, request.distilled)
+        Training(entry.label, entry.spec, request.inherited, ORIGINAL_SEED, original.label, request.distilled)
         for original, *others in _families(found)
         for entry in others
         if request.inherited

@@ -21,14 +21,15 @@ MOMENTUM = "momentum_buffer"
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A trained network whose class scores, at ``temperature``, make up ``share`` of the loss (Hinton, Vinyals and
-    Dean, "Distilling the Knowledge in a Neural Network", 2015); what the parts that both have put out adds ``hints``
-    times the `distance`."""
+    """A trained network whose class scores, at ``temperature``, make up ``share`` of the loss, labels the rest (Hinton,
+    Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015); ``hints`` times the `distance` between what
+    the changed parts put out and the same parts of the teacher is added. The values are the best of ten that were tried
+    on held-out images (docs/training.md)."""
 
     module: nn.Module
-    share: float = 0.9
+    share: float = 1.0
     temperature: float = 4.0
-    hints: float = 1.0
+    hints: float = 10.0
 
     def loss(self, scores: Tensor, own: Tensor, labelled: Tensor) -> Tensor:
         """Of a network with the ``scores``, where the teacher has its ``own``: the divergence between both, times the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +48,9 @@ def command(
             min=0, help="Epochs of another training, which begins with the trained original's weights; 0: none."
         ),
     ] = 0,
+    inherited_batch: Annotated[
+        int | None, typer.Option(min=2, help="Images of a step there; like --batch without it.", show_default=False)
+    ] = None,
     distill: Annotated[bool, typer.Option("--distill", help="There, learn from the original as well.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="How many samples of each latency.")] = 15,
     only: Annotated[
@@ -66,7 +70,8 @@ def command(
     from loopwright.reproduction.fig4_training import Recipe
 
     recipe = Recipe(epochs, batch, cutout)
-    request = Request(tuple(networks), out, data, device, recipe, _counts(seeds), inherited, distill, store, rounds)
+    then = replace(recipe, epochs=inherited, batch=inherited_batch or batch) if inherited else None
+    request = Request(tuple(networks), out, data, device, recipe, _counts(seeds), then, distill, store, rounds)
     out.mkdir(parents=True, exist_ok=True)
     with progress_on(output_console(stderr=True)) as progress:
         if only in (None, Part.TRAIN):
