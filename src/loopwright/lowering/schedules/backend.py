@@ -14,13 +14,14 @@ from loopwright.lowering.schedules.cpu import CpuKernel, pack_contractions
 from loopwright.lowering.schedules.cuda import variants as cuda_variants
 from loopwright.lowering.schedules.cuda.kernel import CudaKernel, pack_for_gpu
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
+from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule, is_tensor_schedule
 from loopwright.lowering.schedules.form_kernel import CutContraction, FormKernel
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
 from loopwright.lowering.tir import over_grid, parallel
 from loopwright.targets.target import Target
 
-Schedule = CpuSchedule | CudaSchedule
+Schedule = CpuSchedule | CudaSchedule | TensorSchedule
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ def _cuda_kernel(*buffers: Any, schedule: Schedule, **prologue: Any) -> FormKern
     return of_buffers(*buffers, **prologue)
 
 
+def _parse_cuda(text: str) -> CudaSchedule | TensorSchedule:
+    """A schedule for tensor cores names a precision first."""
+    return TensorSchedule.parse(text) if is_tensor_schedule(text) else CudaSchedule.parse(text)
+
+
 CPU = Backend(
     lambda form, target, given, _images: variants.variants(form, target, given),
     CpuSchedule.parse,
@@ -52,7 +58,7 @@ CPU = Backend(
 )
 GPU = Backend(
     lambda form, target, _given, images: cuda_variants.variants(form, target, images),
-    CudaSchedule.parse,
+    _parse_cuda,
     cuda_variants.cycles,
     lambda form, schedule, block, _threads: pack_for_gpu(form, schedule, block),
     _cuda_kernel,

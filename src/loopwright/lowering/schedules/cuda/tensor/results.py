@@ -1,0 +1,117 @@
+"""Where the sums of a warp's tile go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from tvm import tirx
+
+from loopwright.lowering.schedules.cuda.tensor.position import Position, all_of, within
+from loopwright.lowering.schedules.cuda.tensor.ptx import barrier
+from loopwright.lowering.schedules.cuda.tensor.sums import Sums
+from loopwright.lowering.schedules.cuda.tensor.tiling import VECTOR, Tiling
+from loopwright.lowering.schedules.cuda.tensor.window import CHANNEL
+from loopwright.lowering.schedules.placement import Placement
+from loopwright.lowering.schedules.tile import Store
+from loopwright.lowering.schedules.vectors import Place
+from loopwright.lowering.tir import Expression, loop, ramp, sequence, unflatten, zero
+
+
+@dataclass(frozen=True)
+class Results:
+    """Stores vectors of four output channels of a pixel to all of their places."""
+
+    tiling: Tiling
+    position: Position
+    placements: tuple[Placement, ...]
+    out_block: int
+    store: Store
+
+    def store_vector(self, sums: Any, at: list[Expression], vector: tuple[Expression, ...]) -> tirx.Stmt:
+        """The four values at a place of ``sums``, as the thread's results of (fragment, half, sixteen channels), where
+        there are such pixels and channels."""
+        fragment, half, sixteen = vector
+        row = self.position.row(fragment, half)
+        pixel, channel = self.position.pixel(row), self.position.channel(sixteen)
+        pixel = tuple(first + own for first, own in zip(self.position.origin, pixel, strict=True))
+        stores = [store for own in self.placements for store in self._stores(sums, at, own, pixel, channel)]
+        guard = all_of([*self.position.exists(row), *self._in_output(*pixel, channel)])
+        return sequence(stores) if guard is True else tirx.IfThenElse(guard, sequence(stores), None)
+
+    def _in_output(self, image: Expression, row: Expression, column: Expression, channel: Expression) -> list[Any]:
+        tile, window = self.tiling.tile, self.tiling.window
+        return [
+            *within(image, self.tiling.n, tile.images),
+            *within(row, window.size[0], tile.rows),
+            *within(column, window.size[1], tile.columns),
+            *within(channel, window.channels, self.tiling.schedule.block_channels),
+        ]
+
+    def _stores(
+        self, sums: Any, at: list[Expression], placement: Placement, pixel: tuple[Expression, ...], channel: Expression
+    ) -> Iterator[tirx.Stmt]:
+        """One for all four channels where they lie side by side."""
+        width = VECTOR if self._side_by_side(placement) else 1
+        for lane in range(0, VECTOR, width):
+            value = tirx.BufferLoad(sums, [*at, ramp(lane, width)])
+            yield self.store(value, self._place(placement, pixel, channel + lane), width)
+
+    def _side_by_side(self, placement: Placement) -> bool:
+        window = self.tiling.window
+        steps = [step[CHANNEL] for k, step in enumerate(placement.steps) if k != window.out]
+        whole = all(number % VECTOR == 0 for number in (self.out_block, placement.offset[CHANNEL], *steps))
+        return whole and placement.steps[window.out][CHANNEL] == 1
+
+    def _place(self, placement: Placement, pixel: tuple[Expression, ...], channel: Expression) -> Place:
+        image, row, column = pixel
+        window = self.tiling.window
+        numbers = {window.out: channel, window.pixels[0]: row, window.pixels[1]: column}
+        place = list(placement.offset)
+        for k, step in enumerate(placement.steps):
+            place = [at if not by else at + numbers[k] * by for at, by in zip(place, step, strict=True)]
+        return image, place[0] // self.out_block, place[1], place[2], place[0] % self.out_block
+
+
+@dataclass(frozen=True)
+class SharedSums:
+    """Sums of warps that share a tile, in shared memory: (vector, share, thread, 4)."""
+
+    tiling: Tiling
+    position: Position
+    shared: Any
+
+    def add_up(self, sums: Sums, results: Results) -> Iterator[tirx.Stmt]:
+        """Each of the warps that share a tile adds up and stores some of the tile's vectors."""
+        extents = [int(extent) for extent in sums.sums.shape[:3]]
+        yield barrier()
+        for number, vector in enumerate(sums.vectors):
+            value = tirx.reinterpret(f"uint32x{VECTOR}", sums.load(*vector))
+            yield tirx.BufferStore(self.shared, value, self._at(number, self.position.share))
+        yield barrier()
+        total = tirx.decl_buffer((VECTOR,), "float32", "total", scope="local")
+        yield tirx.AllocBuffer(total)
+        yield loop("turn", -(-prod(extents) // self._share), lambda turn: self._turn(turn, total, extents, results))
+
+    def _turn(self, turn: Expression, total: Any, extents: list[int], results: Results) -> tirx.Stmt:
+        number = turn * self._share + self.position.share
+        lanes = ramp(0, VECTOR)
+
+        def add(other: Expression) -> tirx.Stmt:
+            kept = tirx.reinterpret(f"float32x{VECTOR}", tirx.BufferLoad(self.shared, self._at(number, other)))
+            return tirx.BufferStore(total, tirx.BufferLoad(total, [lanes]) + kept, [lanes])
+
+        first = tirx.BufferStore(total, zero(VECTOR), [lanes])
+        stored = results.store_vector(total, [], unflatten(number, extents))
+        body = sequence([first, loop("other", self._share, add), stored])
+        return body if prod(extents) % self._share == 0 else tirx.IfThenElse(number < prod(extents), body, None)
+
+    @property
+    def _share(self) -> int:
+        return self.tiling.schedule.share
+
+    def _at(self, number: Expression, share: Expression) -> list[Expression]:
+        threads = self.tiling.schedule.threads // self._share
+        return [(number * self._share + share) * threads + self.position.tile_thread, ramp(0, VECTOR)]

@@ -1,0 +1,163 @@
+"""How a product of matrices is cut into blocks of threads, their warps, and the steps of its sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from loopwright.ir.loopnest import FLOAT_BYTES
+from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
+from loopwright.lowering.schedules.cuda.tensor.window import BLOCK, Window
+from loopwright.lowering.schedules.digits import largest_divisor
+
+VECTOR = 4
+"""Floats that are copied or read at once."""
+ROWS, COLUMNS = 16, 16
+"""Of a warp's tile, what its fragments are made of: rows of the left factor of one instruction, and two times the eight
+columns of the right one, so that a thread has four neighbouring channels of the sum."""
+
+
+@dataclass(frozen=True)
+class Summation:
+    """The sum of one tile, in steps: each has some blocks of input channels (``depth`` in all) and some taps of the
+    kernel. Taps of the same channels follow each other, so that what they read is staged once, for a round of steps."""
+
+    window: Window
+    schedule: TensorSchedule
+
+    @property
+    def depth(self) -> int:
+        """Blocks of input channels of a step."""
+        return self.schedule.depth * self.schedule.share
+
+    @property
+    def divides(self) -> bool:
+        """Whether all steps are whole."""
+        return self.window.blocks % self.depth == 0
+
+    @property
+    def taps(self) -> int:
+        """Of a step."""
+        return largest_divisor(prod(self.window.kernel), self.schedule.taps)
+
+    @property
+    def groups(self) -> int:
+        """Steps of a round."""
+        return prod(self.window.kernel) // self.taps
+
+    @property
+    def rounds(self) -> int:
+        return self.window.blocks // self.depth
+
+    @property
+    def steps(self) -> int:
+        return self.rounds * self.groups
+
+    @property
+    def channel_tiles(self) -> int:
+        """Tiles next to each other, for all output channels; the last one may be partly empty."""
+        return -(-self.window.channels // self.schedule.block_channels)
+
+    @property
+    def weight_vectors(self) -> int:
+        """Of a step of one tile."""
+        return self.depth * self.taps * self.schedule.block_channels * BLOCK // VECTOR
+
+
+@dataclass(frozen=True)
+class PixelTile:
+    """The box of pixels that a block computes: of several images only where these are whole."""
+
+    images: int
+    rows: int
+    columns: int
+
+    @property
+    def pixels(self) -> int:
+        return self.images * self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """All numbers of a kernel for ``n`` images."""
+
+    sum: Summation
+    n: int
+
+    @property
+    def window(self) -> Window:
+        return self.sum.window
+
+    @property
+    def schedule(self) -> TensorSchedule:
+        return self.sum.schedule
+
+    @cached_property
+    def tile(self) -> PixelTile:
+        """Of all boxes that fit, one that leaves the fewest pixels of tiles empty, and reads the least for them."""
+        rows, columns = self.window.size
+        boxes = [(high, wide) for high in _parts(rows) for wide in _parts(columns)]
+        fitting = [self._filled(*box) for box in boxes if prod(box) <= self.schedule.block_pixels]
+        return min(fitting, key=lambda tile: (self._tiles(tile), prod(self._read(tile)), -tile.columns))
+
+    def _filled(self, rows: int, columns: int) -> PixelTile:
+        whole = (rows, columns) == self.window.size
+        images = min(self.n, self.schedule.block_pixels // (rows * columns)) if whole else 1
+        return PixelTile(images, rows, columns)
+
+    @property
+    def tiles(self) -> tuple[int, int, int]:
+        """How many along images, rows, and columns; the last ones may be partly empty."""
+        rows, columns = self.window.size
+        return -(-self.n // self.tile.images), -(-rows // self.tile.rows), -(-columns // self.tile.columns)
+
+    def _tiles(self, tile: PixelTile) -> int:
+        rows, columns = self.window.size
+        return -(-self.n // tile.images) * -(-rows // tile.rows) * -(-columns // tile.columns)
+
+    @property
+    def read(self) -> tuple[int, int, int]:
+        """Images, rows and columns of the input that a block reads."""
+        return self._read(self.tile)
+
+    def _read(self, tile: PixelTile) -> tuple[int, int, int]:
+        ends = zip((tile.rows, tile.columns), self.window.kernel, self.window.stride, self.window.dilation, strict=True)
+        rows, columns = ((size - 1) * stride + (taps - 1) * step + 1 for size, taps, stride, step in ends)
+        return tile.images, rows, columns
+
+    @property
+    def blocks(self) -> int:
+        """Of the grid."""
+        return prod(self.tiles) * self.sum.channel_tiles
+
+    @property
+    def input_vectors(self) -> int:
+        """That a block reads of one block of channels."""
+        return prod(self.read) * BLOCK // VECTOR
+
+    @property
+    def input_buffers(self) -> int:
+        """How many rounds have their input in shared memory at once."""
+        return -(-(self.schedule.stages - 1) // self.sum.groups) + 1
+
+    @property
+    def staged_input(self) -> int:
+        """Vectors of all inputs in shared memory; the weights lie behind them."""
+        return self.input_buffers * self.sum.depth * self.input_vectors
+
+    @property
+    def shared_vectors(self) -> int:
+        """Of shared memory: inputs and weights, and later the sums of warps that share a tile."""
+        staged = self.staged_input + self.schedule.stages * self.sum.weight_vectors
+        shared = self.schedule.share * self.schedule.block_pixels * self.schedule.block_channels // VECTOR
+        return max(staged, shared if self.schedule.share > 1 else 0)
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.shared_vectors * VECTOR * FLOAT_BYTES
+
+
+def _parts(extent: int) -> list[int]:
+    """The sizes of equal parts of an extent; the last may be smaller."""
+    return sorted({-(-extent // count) for count in range(1, extent + 1)})
