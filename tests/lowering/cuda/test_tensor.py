@@ -22,7 +22,7 @@ from loopwright.lowering.schedules.cuda.tensor.variants import VARIANTS_AT_MOST,
 from loopwright.targets.cuda import cuda
 from tests.lowering.cuda.on_host import on_host, source_of
 from tests.lowering.cuda.test_code import PAPER, verified
-from tests.lowering.cuda.test_kernel import EPILOGUE, OPERATORS, SEQUENCES, TARGET, agreement, form_of
+from tests.lowering.cuda.test_kernel import EPILOGUE, OPERATORS, TARGET, agreement, form_of
 
 TOLERANCE = 2e-3
 SMALL = TensorSchedule("tf32", 16, 16, pixel_warps=2, channel_warps=2)
@@ -41,7 +41,12 @@ CASES = {
     "5x5": "conv2d(co=16, ci=32, oh=8, ow=4, kh=5, kw=5)",
     "strided 1x1": "conv2d(co=16, ci=32, oh=4, ow=4, kh=1, kw=1, stride=2)",
 }
-TRANSFORMED = (SEQUENCES[0], SEQUENCES[1], "reorder(oh, ow) -> bottleneck(oh, 2)", SEQUENCES[8])
+TRANSFORMED = (
+    "bottleneck(co, 4)",
+    "reorder(ci, co) -> bottleneck(ci, 2)",
+    "reorder(oh, ow) -> bottleneck(oh, 2)",
+    "partition(co, 16) -> on s0: bottleneck(co, 2)",
+)
 
 
 def error(form: OperatorForm, n: int, epilogue: Epilogue, schedule: TensorSchedule, folder: Path) -> float:
@@ -82,7 +87,8 @@ def test_all_variants_fit_by_tvm_s_verification(operator: str, architecture: str
     found = variants(as_image(form).form, target, 128, "tf32")
     assert 0 < len(found) == len(set(found)) <= VARIANTS_AT_MOST
     for schedule in found[:2]:
-        assert verified(build_kernel(form, 128, Epilogue(shift=True), target, schedule).primfunc, target), schedule
+        primfunc = build_kernel(form, 128, Epilogue(shift=True), target, schedule).primfunc
+        assert verified(primfunc, target, target.gpu.shared_bytes), schedule
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="NVIDIA's compiler is not installed")

@@ -57,13 +57,15 @@ class Results:
         width = VECTOR if self._side_by_side(placement) else 1
         for lane in range(0, VECTOR, width):
             value = tirx.BufferLoad(sums, [*at, ramp(lane, width)])
-            yield self.store(value, self._place(placement, pixel, channel + lane), width)
+            stored = self.store(value, self._place(placement, pixel, channel + lane), width)
+            missing = self.tiling.window.channels % VECTOR
+            yield tirx.IfThenElse(channel + lane < self.tiling.window.channels, stored, None) if missing else stored
 
     def _side_by_side(self, placement: Placement) -> bool:
         window = self.tiling.window
         steps = [step[CHANNEL] for k, step in enumerate(placement.steps) if k != window.out]
-        whole = all(number % VECTOR == 0 for number in (self.out_block, placement.offset[CHANNEL], *steps))
-        return whole and placement.steps[window.out][CHANNEL] == 1
+        numbers = (window.channels, self.out_block, placement.offset[CHANNEL], *steps)
+        return all(number % VECTOR == 0 for number in numbers) and placement.steps[window.out][CHANNEL] == 1
 
     def _place(self, placement: Placement, pixel: tuple[Expression, ...], channel: Expression) -> Place:
         image, row, column = pixel
