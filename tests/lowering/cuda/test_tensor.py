@@ -25,13 +25,13 @@ from tests.lowering.cuda.test_code import PAPER, verified
 from tests.lowering.cuda.test_kernel import EPILOGUE, OPERATORS, TARGET, agreement, form_of
 
 TOLERANCE = 2e-3
-SMALL = TensorSchedule("tf32", 16, 16, pixel_warps=2, channel_warps=2)
+SMALL = TensorSchedule("tf32", 16, 32, pixel_warps=2)
 SCHEDULES = (
     SMALL,
     TensorSchedule("tf32", 64, 32, taps=3),
     TensorSchedule("tf32", 32, 32, share=2, taps=3, stages=2),
-    TensorSchedule("tf32", 16, 16, pixel_warps=2, share=2, taps=9, stages=4),
-    TensorSchedule("tf32", 32, 16, pixel_warps=4, channel_warps=2, depth=2, taps=1, stages=4),
+    TensorSchedule("tf32", 8, 32, pixel_warps=2, share=2, taps=9, stages=4),
+    TensorSchedule("tf32", 24, 32, pixel_warps=2, channel_warps=2, depth=2, taps=1, stages=4),
 )
 WHOLE = "conv2d(co=32, ci=32, oh=8, ow=8, kh=3, kw=3)"
 CASES = {

@@ -13,7 +13,7 @@ from math import prod
 
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
-from loopwright.lowering.schedules.cuda.tensor.tiling import COLUMNS, ROWS, VECTOR, Tiling
+from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, PIXELS, VECTOR, Tiling
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK
 from loopwright.targets.target import GpuLimits
 
@@ -44,9 +44,9 @@ class Estimate:
 
     @property
     def registers(self) -> int:
-        """Of a thread: sums, the left factor of a tap and 16 channels, and twice the right one of 16 by 16."""
-        fragments, sixteens = self._schedule.pixels // ROWS, self._schedule.channels // COLUMNS
-        return 2 * VECTOR * (fragments * sixteens + fragments + 2) + 2 * fragments + OTHER_REGISTERS
+        """Of a thread: sums, the weights of a tap and 16 channels, and those pixels that are read ahead."""
+        channels, pixels = self._schedule.channels // CHANNELS, self._schedule.pixels // PIXELS
+        return 2 * VECTOR * (channels * pixels + 2 * channels + 1) + pixels + OTHER_REGISTERS
 
     @property
     def resident(self) -> int:

@@ -1,8 +1,9 @@
 """Weights in the order in which threads read them, rounded to what tensor cores multiply.
 
-A thread's part of the right factor is four neighbouring input channels of one output channel, one vector, for each half
-of sixteen output channels. The sum may run over channels in any order, so that these are its rows of two instructions;
-and the columns of an instruction may be any output channels, so that a thread's sums are four neighbouring ones.
+Weights are the left factor: a thread's part of it for one instruction is one vector. The sum may run over channels in any
+order: the thread that reads a vector of four input channels of a pixel, its part of the right factor for two
+instructions, meets the weights of just these. And the rows of an instruction may be any output channels: the thread's own
+rows of two instructions are four neighbouring ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
-from loopwright.lowering.schedules.cuda.tensor.tiling import COLUMNS, VECTOR, Summation
+from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, VECTOR, Summation
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK, Window, windows
 
 TF32_DROPPED = 13
@@ -45,19 +46,19 @@ class TensorContraction:
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The dense weight in the order (tile of output channels, round, taps of a step, block of input channels, tap,
-        sixteen output channels, half of these, output channel, four input channels)."""
+        32 output channels, one of two sixteens, one of two instructions, thread, vector of two by two)."""
         own, block = self.sum, self.schedule.block_channels
         matrix = self.window.matrix(weight)
         empty = own.channel_tiles * block - self.window.channels
         matrix = np.pad(matrix, ((0, 0), (0, empty), (0, 0)))
-        pairs, halves = VECTOR, 2  # an output channel is 4 * pair + 2 * half + one of 2
-        split = matrix.reshape(
-            (own.groups, own.taps, own.channel_tiles, block // COLUMNS, pairs, halves, 2)
-            + (own.rounds, own.depth, BLOCK // VECTOR, VECTOR)
-        )
-        group, tap, tile, sixteen, pair, half, one, round_, depth, vector, channel = range(split.ndim)
-        order = (tile, round_, group, depth, tap, sixteen, half, pair, one, vector, channel)
-        return rounded_to_tf32(np.ascontiguousarray(split.transpose(order))).reshape(self.shape)
+        taps = (own.groups, own.taps)
+        rows = (own.channel_tiles, block // CHANNELS, CHANNELS // 4, 2, 2)
+        columns = (own.rounds, own.depth, BLOCK // 4, 2, 2)
+        axes = range(len(taps + rows + columns))
+        group, tap, tile, thirty_two, own_row, sixteen, half, round_, depth, own_column, instruction, one = axes
+        order = (tile, round_, group, depth, tap, thirty_two, sixteen, instruction, own_row, own_column, one, half)
+        split = matrix.reshape(taps + rows + columns).transpose(order)
+        return rounded_to_tf32(np.ascontiguousarray(split)).reshape(self.shape)
 
 
 def pack_for_tensor_cores(

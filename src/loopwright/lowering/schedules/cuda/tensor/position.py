@@ -9,11 +9,8 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.lowering.schedules.cuda.tensor.schedule import WARP
-from loopwright.lowering.schedules.cuda.tensor.tiling import COLUMNS, ROWS, VECTOR, Tiling
-from loopwright.lowering.tir import Expression, inside, unflatten
-
-HALF = ROWS // 2
-"""Rows between the two that a thread has of a fragment."""
+from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, PIXELS, VECTOR, Tiling
+from loopwright.lowering.tir import Expression, unflatten
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,13 @@ class Position:
         return self.thread % WARP
 
     @property
-    def quarter(self) -> Expression:
-        """Which vector of four of a row of a fragment."""
+    def row(self) -> Expression:
+        """Of the eight that a thread's elements of a factor or of the sums may have."""
+        return self.lane // VECTOR
+
+    @property
+    def column(self) -> Expression:
+        """Of four."""
         return self.thread % VECTOR
 
     @property
@@ -68,26 +70,25 @@ class Position:
         image, row, column, _ = self._tile
         return image * tile.images, row * tile.rows, column * tile.columns
 
-    def row(self, fragment: Expression, half: Expression) -> Expression:
-        """The number of a pixel in the block's tile: that of a fragment's row ``8 * half`` and the thread's own."""
-        first = self._warp[1] * self.tiling.schedule.pixels + fragment * ROWS + half * HALF
-        return first + self.lane // VECTOR
+    def number(self, eight: Expression, own: Expression) -> Expression:
+        """Of a pixel in the block's tile: number ``own`` of eight of the warp."""
+        return self._warp[1] * self.tiling.schedule.pixels + eight * PIXELS + own
 
-    def pixel(self, row: Expression) -> tuple[Expression, ...]:
+    def pixel(self, number: Expression) -> tuple[Expression, ...]:
         """Image, row and column in the tile."""
         tile = self.tiling.tile
-        return unflatten(row, [tile.images, tile.rows, tile.columns])
+        return unflatten(number, [tile.images, tile.rows, tile.columns])
 
-    def exists(self, row: Expression) -> list[Expression]:
+    def exists(self, number: Expression) -> list[Expression]:
         """What has to hold for a pixel of the tile to be one."""
         whole = self.tiling.tile.pixels == self.tiling.schedule.block_pixels
-        return [] if whole else [row < self.tiling.tile.pixels]
+        return [] if whole else [number < self.tiling.tile.pixels]
 
-    def channel(self, sixteen: Expression) -> Expression:
-        """The first of four output channels that the thread has of sixteen of its warp."""
+    def channel(self, thirty_two: Expression) -> Expression:
+        """The first of four output channels that the thread has of 32 of its warp."""
         schedule = self.tiling.schedule
         first = self.channel_tile * schedule.block_channels + self.channel_warp * schedule.channels
-        return first + sixteen * COLUMNS + self.quarter * VECTOR
+        return first + thirty_two * CHANNELS + self.row * VECTOR
 
 
 def within(index: Expression, extent: int, step: int) -> list[Any]:
@@ -99,5 +100,3 @@ def all_of(conditions: list[Any]) -> bool | Expression:
     """True where there are none."""
     return tirx.all(*conditions) if conditions else True
 
-
-__all__ = ["HALF", "Position", "all_of", "inside", "within"]

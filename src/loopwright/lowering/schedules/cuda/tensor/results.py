@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -22,23 +23,30 @@ from loopwright.lowering.tir import Expression, loop, ramp, sequence, unflatten,
 
 @dataclass(frozen=True)
 class Results:
-    """Stores vectors of four output channels of a pixel to all of their places."""
+    """Stores ``values``, four output channels of a pixel, to all of their places."""
 
     tiling: Tiling
     position: Position
     placements: tuple[Placement, ...]
     out_block: int
     store: Store
+    values: Any
 
-    def store_vector(self, sums: Any, at: list[Expression], vector: tuple[Expression, ...]) -> tirx.Stmt:
-        """The four values at a place of ``sums``, as the thread's results of (fragment, half, sixteen channels), where
-        there are such pixels and channels."""
-        fragment, half, sixteen = vector
-        row = self.position.row(fragment, half)
-        pixel, channel = self.position.pixel(row), self.position.channel(sixteen)
+    def store_all(self, sums: Sums) -> Iterator[tirx.Stmt]:
+        """All sums of the thread."""
+        for vector in product(*map(range, sums.extents)):
+            yield tirx.BufferStore(self.values, sums.vector(*vector), [ramp(0, VECTOR)])
+            yield self.store_values(vector)
+
+    def store_values(self, vector: tuple[Expression, ...]) -> tirx.Stmt:
+        """The values as those of the thread's (32 channels, 8 pixels, one of two), where there are such channels and
+        pixels."""
+        channels, eight, one = vector
+        number, channel = self.position.number(eight, self.position.column * 2 + one), self.position.channel(channels)
+        pixel = self.position.pixel(number)
         pixel = tuple(first + own for first, own in zip(self.position.origin, pixel, strict=True))
-        stores = [store for own in self.placements for store in self._stores(sums, at, own, pixel, channel)]
-        guard = all_of([*self.position.exists(row), *self._in_output(*pixel, channel)])
+        stores = [store for own in self.placements for store in self._stores(own, pixel, channel)]
+        guard = all_of([*self.position.exists(number), *self._in_output(*pixel, channel)])
         return sequence(stores) if guard is True else tirx.IfThenElse(guard, sequence(stores), None)
 
     def _in_output(self, image: Expression, row: Expression, column: Expression, channel: Expression) -> list[Any]:
@@ -51,12 +59,12 @@ class Results:
         ]
 
     def _stores(
-        self, sums: Any, at: list[Expression], placement: Placement, pixel: tuple[Expression, ...], channel: Expression
+        self, placement: Placement, pixel: tuple[Expression, ...], channel: Expression
     ) -> Iterator[tirx.Stmt]:
         """One for all four channels where they lie side by side."""
         width = VECTOR if self._side_by_side(placement) else 1
         for lane in range(0, VECTOR, width):
-            value = tirx.BufferLoad(sums, [*at, ramp(lane, width)])
+            value = tirx.BufferLoad(self.values, [ramp(lane, width)])
             stored = self.store(value, self._place(placement, pixel, channel + lane), width)
             missing = self.tiling.window.channels % VECTOR
             yield tirx.IfThenElse(channel + lane < self.tiling.window.channels, stored, None) if missing else stored
@@ -87,17 +95,16 @@ class SharedSums:
 
     def add_up(self, sums: Sums, results: Results) -> Iterator[tirx.Stmt]:
         """Each of the warps that share a tile adds up and stores some of the tile's vectors."""
-        extents = [int(extent) for extent in sums.sums.shape[:3]]
         yield barrier()
-        for number, vector in enumerate(sums.vectors):
-            value = tirx.reinterpret(f"uint32x{VECTOR}", sums.load(*vector))
+        for number, vector in enumerate(product(*map(range, sums.extents))):
+            value = tirx.reinterpret(f"uint32x{VECTOR}", sums.vector(*vector))
             yield tirx.BufferStore(self.shared, value, self._at(number, self.position.share))
         yield barrier()
-        total = tirx.decl_buffer((VECTOR,), "float32", "total", scope="local")
-        yield tirx.AllocBuffer(total)
-        yield loop("turn", -(-prod(extents) // self._share), lambda turn: self._turn(turn, total, extents, results))
+        turns = -(-prod(sums.extents) // self._share)
+        yield loop("turn", turns, lambda turn: self._turn(turn, sums.extents, results))
 
-    def _turn(self, turn: Expression, total: Any, extents: list[int], results: Results) -> tirx.Stmt:
+    def _turn(self, turn: Expression, extents: tuple[int, int, int], results: Results) -> tirx.Stmt:
+        total = results.values
         number = turn * self._share + self.position.share
         lanes = ramp(0, VECTOR)
 
@@ -106,7 +113,7 @@ class SharedSums:
             return tirx.BufferStore(total, tirx.BufferLoad(total, [lanes]) + kept, [lanes])
 
         first = tirx.BufferStore(total, zero(VECTOR), [lanes])
-        stored = results.store_vector(total, [], unflatten(number, extents))
+        stored = results.store_values(unflatten(number, extents))
         body = sequence([first, loop("other", self._share, add), stored])
         return body if prod(extents) % self._share == 0 else tirx.IfThenElse(number < prod(extents), body, None)
 

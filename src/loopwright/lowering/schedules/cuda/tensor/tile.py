@@ -10,9 +10,9 @@ blockIdx.x: tiles of pixels, times tiles of output channels
     (where several warps share a tile: all put their sums into shared memory, and each adds up some of them)
     out[...] = epilogue(sums)
 
-The left factor is truncated to tf32 by the tensor cores, which read its upper 19 bits: rounding it in registers would
+The input is truncated to tf32 by the tensor cores, which read its upper 19 bits: rounding it in registers would
 cost an instruction for each element and tap, and what is lost, at most 2^-10 of every product, 2^-11.5 in the mean,
-stays well below the 2e-3 of the largest output that are allowed. The right factor is rounded when it is packed.
+stays well below the 2e-3 of the largest output that are allowed. Weights are rounded when they are packed.
 """
 
 from __future__ import annotations
@@ -62,15 +62,14 @@ class TensorTile:
     def _thread(self, position: Position, shared: Any) -> Iterator[tirx.Stmt]:
         staging = Staging(self.tiling, self.x, self.weight, shared, position)
         sums = Sums.of(self.tiling)
-        results = Results(self.tiling, position, self.placements, self.out_block, self.store)
+        values = tirx.decl_buffer((VECTOR,), "float32", "values", scope="local")
+        results = Results(self.tiling, position, self.placements, self.out_block, self.store, values)
+        yield tirx.AllocBuffer(values)
         yield from sums.begin(position)
         yield from self._start(staging)
         yield loop("step", self.tiling.sum.steps, lambda step: sequence(list(self._step(step, sums, staging, position))))
-        if self.tiling.schedule.share > 1:
-            yield from SharedSums(self.tiling, position, shared).add_up(sums, results)
-        else:
-            for vector in sums.vectors:
-                yield results.store_vector(sums.sums, list(vector), vector)
+        shared_sums = SharedSums(self.tiling, position, shared)
+        yield from shared_sums.add_up(sums, results) if self.tiling.schedule.share > 1 else results.store_all(sums)
 
     def _start(self, staging: Staging) -> Iterator[tirx.Stmt]:
         """The copies of the first steps, each a group."""

@@ -13,9 +13,9 @@ from loopwright.lowering.schedules.digits import largest_divisor
 
 VECTOR = 4
 """Floats that are copied or read at once."""
-ROWS, COLUMNS = 16, 16
-"""Of a warp's tile, what its fragments are made of: rows of the left factor of one instruction, and two times the eight
-columns of the right one, so that a thread has four neighbouring channels of the sum."""
+CHANNELS, PIXELS = 32, 8
+"""Of a warp's tile, what it consists of: twice the rows of the left factor of an instruction, so that a thread has four
+neighbouring channels of the sum, and the columns of the right one."""
 
 
 @dataclass(frozen=True)

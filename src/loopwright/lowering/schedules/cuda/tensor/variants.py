@@ -18,7 +18,7 @@ from loopwright.targets.target import Target
 
 VARIANTS_AT_MOST, ALIKE_AT_MOST = 24, 3
 """In all, and of one tile with the same warps."""
-TILES = ((64, 64), (64, 32), (32, 64), (32, 32), (128, 32), (32, 128), (64, 16), (16, 64), (16, 32))
+TILES = ((64, 64), (64, 32), (32, 64), (32, 32), (128, 32), (32, 128), (16, 64), (16, 32))
 """Pixels and channels of a warp."""
 WARPS, SHARE_AT_MOST = (2, 4, 8), 4
 
