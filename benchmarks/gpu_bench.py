@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.axes import as_image
-from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
+from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.backend import Schedule, backend_of
 from loopwright.measurement.device import replay_clock
 from loopwright.operators import parse
@@ -38,56 +39,58 @@ class Peer:
 
 
 PEERS = {
-    f"cudnn_{name}{layout}": Peer(tf32, dtype, bool(layout))
-    for name, tf32, dtype in (("fp32", False, torch.float32), ("tf32", True, torch.float32), ("bf16", True, torch.bfloat16))
-    for layout in ("", "_last")
+    "cudnn_fp32": Peer(False, torch.float32, False),
+    "cudnn_tf32": Peer(True, torch.float32, False),
+    "cudnn_tf32_last": Peer(True, torch.float32, True),
+    "cudnn_bf16_last": Peer(True, torch.bfloat16, True),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """An operator's tensors for some images, and what float64 makes of them."""
+    """An operator's tensors for some images, and what float64 makes of them, which is stored as our kernels store it."""
 
     form: OperatorForm
     x: torch.Tensor
     weight: torch.Tensor
-    padding: int
-    stride: int
+    geometry: dict[str, Any]
     expected: torch.Tensor
 
 
 @lru_cache(maxsize=1)
 def given(operator: str, images: int) -> Given:
     """Random ones, the same every time."""
-    form = operator_form(parse(operator).nest())
-    window = parse(operator)
+    convolution = parse(operator)
+    form = operator_form(convolution.nest())
     random = torch.Generator("cuda").manual_seed(0)
     x = torch.randn((images, *form.input_shape), device="cuda", generator=random)
-    shape = form.weight_bounds
-    weight = torch.randn(shape, device="cuda", generator=random)
-    stride = getattr(window, "stride", 1)
-    padding = shape[2] // 2
-    expected = functional.conv2d(x.double(), weight.double(), stride=stride, padding=padding).float()
-    return Given(form, x, weight, padding, stride, expected)
+    weight = torch.randn(form.weight_bounds, device="cuda", generator=random)
+    geometry = {name: convolution.sizes(name) for name in ("stride", "padding", "dilation")}
+    expected = functional.conv2d(x.double(), weight.double(), **geometry).float()
+    return Given(form, x, weight, geometry, blocked(expected))
+
+
+def blocked(images: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) as our kernels store it."""
+    n, channels, rows, columns = images.shape
+    block = channel_block(channels, TARGET.activation_block)
+    return images.reshape(n, channels // block, block, rows, columns).permute(0, 1, 3, 4, 2).contiguous()
 
 
 def our_call(operator: str, images: int, schedule: Schedule, path: Path) -> tuple[Call, float]:
     """A call of a built kernel, and by what part of the largest output it differs from float64."""
     own = given(operator, images)
-    block = TARGET.activation_block
-    packed = backend_of(TARGET).pack(as_image(own.form).form, schedule, block, 0)
+    packed = backend_of(TARGET).pack(as_image(own.form).form, schedule, TARGET.activation_block, 0)
     weight = own.weight.cpu().numpy()
     dense = [weight.reshape(-1)[contraction.weight_indices(weight.shape)] for contraction in own.form.contractions]
     weights = [contraction.pack(part) for contraction, part in zip(packed, dense, strict=True)]
-    arrays = [to_blocked(own.x.cpu().numpy(), block), *weights]
-    tensors = [torch.from_numpy(np.ascontiguousarray(array)).cuda() for array in arrays]
-    out = torch.full(blocked_shape(images, own.form.output_shape, block), float("nan"), device="cuda")
+    tensors = [blocked(own.x), *(torch.from_numpy(np.ascontiguousarray(array)).cuda() for array in weights)]
+    out = torch.full_like(own.expected, float("nan"))
     call = partial(tvm.runtime.load_module(str(path))["main"], *tensors, out)
     with tvm_ffi.use_torch_stream():
         call()
     torch.cuda.synchronize()
-    found = torch.from_numpy(from_blocked(out.cpu().numpy())).cuda()
-    error = ((found - own.expected).abs().max() / own.expected.abs().max()).item()
+    error = ((out - own.expected).abs().max() / own.expected.abs().max()).item()
     return call, error if error == error else float("inf")
 
 
@@ -100,7 +103,7 @@ def peer_call(operator: str, images: int, name: str) -> Call:
     def call() -> object:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = peer.tf32
-        return functional.conv2d(x, weight, stride=own.stride, padding=own.padding)
+        return functional.conv2d(x, weight, **own.geometry)
 
     call()
     return call

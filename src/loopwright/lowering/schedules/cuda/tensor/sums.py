@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 from tvm import tirx
@@ -21,10 +22,13 @@ from loopwright.lowering.schedules.cuda.tensor.schedule import WARP
 from loopwright.lowering.schedules.cuda.tensor.staging import Staging
 from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, PIXELS, VECTOR, Tiling
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK
-from loopwright.lowering.tir import Expression, ramp, zero
+from loopwright.lowering.schedules.digits import largest_divisor
+from loopwright.lowering.tir import Expression, loop, ramp, sequence, zero
 
 SIXTEENS, INSTRUCTIONS = 2, 2
 """Of 32 output channels; for 16 input channels."""
+PRODUCTS_AT_MOST = 256
+"""Instructions that are written out, besides those that a single tap needs."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,31 @@ class Sums:
         return tirx.Shuffle([tirx.BufferLoad(self.sums, at) for at in own], list(range(VECTOR)))
 
     def add(self, step: Expression, staging: Staging, position: Position) -> Iterator[tirx.Stmt]:
-        """Adds the products of this warp's share of a step."""
-        own = self.tiling.sum
-        for depth, tap in product(range(self.tiling.schedule.depth), range(own.taps)):
+        """Adds the products of this warp's share of a step; some taps are written out."""
+        taps = self.tiling.sum.taps
+        together = largest_divisor(taps, max(1, PRODUCTS_AT_MOST // (INSTRUCTIONS * SIXTEENS * prod(self.extents[:2]))))
+
+        def some(depth: Expression, first: Expression) -> tirx.Stmt:
             block = position.share * self.tiling.schedule.depth + depth
-            tiles = self.tiling.schedule.block_channels // CHANNELS
-            first = (block * own.taps + tap) * tiles + position.channel_warp * self.extents[0]
-            yield from self._read_left(staging, staging.weights_at(step), first, position.lane)
-            at = staging.input_at(step // own.groups) + self._at_tap(block, step % own.groups * own.taps + tap)
-            for eight in range(self.extents[1]):
-                pixel = _vector(staging.shared, tirx.BufferLoad(self.places, [eight]) + at)
-                yield tirx.BufferStore(self.right, pixel, [ramp(0, VECTOR)])
-                yield from self._multiply(eight)
+            own = [self._tap(step, block, first * together + tap, staging, position) for tap in range(together)]
+            return sequence([statement for statements in own for statement in statements])
+
+        groups = taps // together
+        yield loop("block", self.tiling.schedule.depth, lambda d: loop("taps", groups, lambda g: some(d, g)))
+
+    def _tap(
+        self, step: Expression, block: Expression, tap: Expression, staging: Staging, position: Position
+    ) -> Iterator[tirx.Stmt]:
+        """Adds the products of one block of input channels and one tap of a step."""
+        own = self.tiling.sum
+        tiles = self.tiling.schedule.block_channels // CHANNELS
+        first = (block * own.taps + tap) * tiles + position.channel_warp * self.extents[0]
+        yield from self._read_left(staging, staging.weights_at(step), first, position.lane)
+        at = staging.input_at(step // own.groups) + self._at_tap(block, step % own.groups * own.taps + tap)
+        for eight in range(self.extents[1]):
+            pixel = _vector(staging.shared, tirx.BufferLoad(self.places, [eight]) + at)
+            yield tirx.BufferStore(self.right, pixel, [ramp(0, VECTOR)])
+            yield from self._multiply(eight)
 
     def _place(self, position: Position, eight: int) -> Expression:
         """Which vector of a staged block of channels the first tap of a pixel is; the first one for no pixel."""
