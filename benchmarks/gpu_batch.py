@@ -1,11 +1,11 @@
 """3x3 operators for many images on a GPU, beside cuDNN; prints a table, and writes two files: the best of ours beside
-cuDNN's, and all schedules that were tried.
+what cuDNN has, and all schedules that were tried.
 
-    python -m benchmarks.gpu_batch [--images 128] [--precision tf32] [--tried 24] [--csv FILE] [--all FILE] [OPERATOR...]
+    python -m benchmarks.gpu_batch [--images 128] [--precision tf32] [--tried 24] [--csv FILE] [OPERATOR...]
 
 All kernels are built first, on all cores, then each is held against float64 and timed in a process of its own; the
-fastest is timed again in turns with the fastest that cuDNN has in each precision. A sample is the replay of a CUDA graph
-of 20 calls, by device events.
+fastest is timed again in turns with the fastest that cuDNN has in each precision. A sample is the replay of a CUDA
+graph of 20 calls, by device events.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks import gpu_bench
 from benchmarks.gpu_bench import PEERS, TARGET
+
 from loopwright.ir.contraction import operator_form
 from loopwright.isolation import Bounds, FaultError, Isolated
 from loopwright.lowering.axes import as_image

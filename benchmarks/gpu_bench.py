@@ -48,7 +48,7 @@ PEERS = {
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """An operator's tensors for some images, and what float64 makes of them, which is stored as our kernels store it."""
+    """An operator's tensors for some images, and what float64 makes of them, stored as our kernels store it."""
 
     form: OperatorForm
     x: torch.Tensor
@@ -65,7 +65,12 @@ def given(operator: str, images: int) -> Given:
     random = torch.Generator("cuda").manual_seed(0)
     x = torch.randn((images, *form.input_shape), device="cuda", generator=random)
     weight = torch.randn(form.weight_bounds, device="cuda", generator=random)
-    geometry = {name: convolution.sizes(name) for name in ("stride", "padding", "dilation")}
+    geometry = {
+        "stride": convolution.strides,
+        "padding": convolution.paddings,
+        "dilation": convolution.dilations,
+        "groups": convolution.groups,
+    }
     expected = functional.conv2d(x.double(), weight.double(), **geometry).float()
     return Given(form, x, weight, geometry, blocked(expected))
 

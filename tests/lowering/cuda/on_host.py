@@ -39,9 +39,12 @@ def source_of(primfunc: tirx.PrimFunc, target: Target) -> str:
 
 
 def host_source(source: str) -> str:
-    """The kernels alone, as C++: ``on_host.h`` has what they call, and memory for the arrays whose size they are told."""
+    """The kernels alone, as C++: ``on_host.h`` has what they call, and memory for arrays whose size they are told."""
     kernels = SHARED.sub(r"\1* \2 = (\1*)dynamic_shared;", source[source.index('extern "C"') :])
-    waits = "\n".join(f"static void {name}() {{ wait_group({number}); }}" for name, number in set(WAIT.findall(kernels)))
+    found = set(WAIT.findall(kernels))
+    waits = "\n".join(f"static void {name}() {{ wait_group({number}); }}" for name, number in found)
+        f"static void {name}() {{ wait_group({number}); }}" for name, number in set(WAIT.findall(kernels))
+    )
     return f"{waits}\n{kernels}"
 
 

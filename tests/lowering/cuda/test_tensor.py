@@ -1,5 +1,5 @@
-"""Kernels on tensor cores against PyTorch, run on the host (`tests.lowering.cuda.on_host`), and NVIDIA's compiler's view
-of them."""
+"""Kernels on tensor cores against PyTorch, run on the host (`tests.lowering.cuda.on_host`), and what NVIDIA's compiler
+makes of them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def test_all_variants_fit_by_tvm_s_verification(operator: str, architecture: str
 def test_sums_stay_in_registers(architecture: str, tmp_path: Path):
     target, form = cuda(architecture), form_of(PAPER[0])
     schedule = variants(as_image(form).form, target, 128, "tf32")[0]
-    said = compiled(source_of(build_kernel(form, 128, EPILOGUE, target, schedule).primfunc, target), target.processor, tmp_path)
+    said = compiled(
+        source_of(build_kernel(form, 128, EPILOGUE, target, schedule).primfunc, target), target.processor, tmp_path
+    )
     spilled = re.findall(r"(\d+) bytes spill stores", said)
     assert spilled
     assert max(map(int, spilled)) == 0
@@ -106,5 +108,13 @@ def compiled(source: str, architecture: str, folder: Path) -> str:
     """What NVIDIA's compiler says of the registers of a source."""
     path = folder / "kernel.cu"
     path.write_text(source)
-    command = ["nvcc", f"-arch={architecture}", "-cubin", "-Xptxas=-v", str(path), "-o", str(path.with_suffix(".cubin"))]
+    command = [
+        "nvcc",
+        f"-arch={architecture}",
+        "-cubin",
+        "-Xptxas=-v",
+        str(path),
+        "-o",
+        str(path.with_suffix(".cubin")),
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True).stderr

@@ -1,9 +1,9 @@
 """Weights in the order in which threads read them, rounded to what tensor cores multiply.
 
-Weights are the left factor: a thread's part of it for one instruction is one vector. The sum may run over channels in any
-order: the thread that reads a vector of four input channels of a pixel, its part of the right factor for two
-instructions, meets the weights of just these. And the rows of an instruction may be any output channels: the thread's own
-rows of two instructions are four neighbouring ones.
+Weights are the left factor: a thread's part of it for one instruction is one vector. The sum may run over channels in
+any order: the thread that reads a vector of four input channels of a pixel, its part of the right factor for two
+instructions, meets the weights of just these. And the rows of an instruction may be any output channels: the thread's
+own rows of two instructions are four neighbouring ones.
 """
 
 from __future__ import annotations

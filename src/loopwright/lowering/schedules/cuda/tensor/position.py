@@ -99,4 +99,3 @@ def within(index: Expression, extent: int, step: int) -> list[Any]:
 def all_of(conditions: list[Any]) -> bool | Expression:
     """True where there are none."""
     return tirx.all(*conditions) if conditions else True
-

@@ -58,9 +58,7 @@ class Results:
             *within(channel, window.channels, self.tiling.schedule.block_channels),
         ]
 
-    def _stores(
-        self, placement: Placement, pixel: tuple[Expression, ...], channel: Expression
-    ) -> Iterator[tirx.Stmt]:
+    def _stores(self, placement: Placement, pixel: tuple[Expression, ...], channel: Expression) -> Iterator[tirx.Stmt]:
         """One for all four channels where they lie side by side."""
         width = VECTOR if self._side_by_side(placement) else 1
         for lane in range(0, VECTOR, width):

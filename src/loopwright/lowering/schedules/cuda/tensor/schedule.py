@@ -11,9 +11,10 @@ PRECISIONS = ("tf32",)
 
 @dataclass(frozen=True)
 class TensorSchedule:
-    """A warp multiplies ``channels`` (output channels, a multiple of 32) by ``pixels`` (a multiple of 8), and a block has ``pixel_warps`` times ``channel_warps`` of them, times ``share``, the warps that share out the input channels of
-    one tile and add up in the end. Of the weights, ``taps`` positions of the kernel and ``depth`` blocks of 16 input
-    channels for each of ``share`` are staged in shared memory at once, and ``stages`` such parts are on their way or
+    """A warp multiplies ``channels`` (output channels, a multiple of 32) by ``pixels`` (a multiple of 8), and a block
+    has ``pixel_warps`` times ``channel_warps`` of them, times ``share``, the warps that share out the input channels of
+    one tile and add up in the end. ``taps`` positions of the kernel and, for each of ``share``, ``depth`` blocks of 16
+    input channels have their weights staged in shared memory at once, and ``stages`` such parts are on their way or
     being read at any time. A contraction takes the nearest smaller number of taps that divides its own.
 
     >>> print(TensorSchedule("tf32", 64, 64, pixel_warps=2, channel_warps=2, taps=3))

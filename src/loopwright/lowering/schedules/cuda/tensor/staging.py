@@ -1,7 +1,7 @@
 """What the threads of a block copy to shared memory together, ahead of its use.
 
-Shared memory has the inputs of some rounds, each (block of channels, image, row, column, 16 channels), with zeros outside
-of the images, and then the weights of some steps as they are packed.
+Shared memory has the inputs of some rounds, each (block of channels, image, row, column, 16 channels), with zeros
+outside of the images, and then the weights of some steps as they are packed.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class Staging:
 
         return self._shared_out("input", tiling.sum.depth * tiling.input_vectors, copy)
 
-    def _source(
-        self, block: Expression, pixel: list[Expression], lane: Expression
-    ) -> tuple[Any, bool | Expression]:
+    def _source(self, block: Expression, pixel: list[Expression], lane: Expression) -> tuple[Any, bool | Expression]:
         """An element of the input, and whether it is one."""
         window = self.tiling.window
         first, offset = self.position.origin, window.contraction.input_offset

@@ -1,9 +1,9 @@
 """The sums of one warp's tile, in the registers of its threads, and what is added to them.
 
-The left factor are weights, 16 output channels by 8 input channels for an instruction, the right one 8 input channels by
-8 pixels. A thread reads its part of the left one as a vector, and with a vector of four input channels of a pixel its
-part of the right one for two instructions (`loopwright.lowering.schedules.cuda.tensor.packing`): instructions want their
-factors in neighbouring registers, as vectors are.
+The left factor are weights, 16 output channels by 8 input channels for an instruction, the right one 8 input channels
+by 8 pixels. A thread reads its part of the left one as a vector, and with a vector of four input channels of a pixel
+its part of the right one for two instructions (`loopwright.lowering.schedules.cuda.tensor.packing`): instructions want
+their factors in neighbouring registers, as vectors are.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class Sums:
         _, _, columns = self.tiling.read
         wide = self.tiling.window.kernel[1]
         down, right = self.tiling.window.dilation
-        return block * self.tiling.input_vectors + (tap // wide * down * columns + tap % wide * right) * (BLOCK // VECTOR)
+        return block * self.tiling.input_vectors + (tap // wide * down * columns + tap % wide * right) * (
+            BLOCK // VECTOR
+        )
 
     def _read_left(self, staging: Staging, at: Expression, first: Expression, lane: Expression) -> Iterator[tirx.Stmt]:
         """All weights of a tap and a block of input channels, which are number ``first`` of 32 output channels and the

@@ -67,7 +67,9 @@ class TensorTile:
         yield tirx.AllocBuffer(values)
         yield from sums.begin(position)
         yield from self._start(staging)
-        yield loop("step", self.tiling.sum.steps, lambda step: sequence(list(self._step(step, sums, staging, position))))
+        yield loop(
+            "step", self.tiling.sum.steps, lambda step: sequence(list(self._step(step, sums, staging, position)))
+        )
         shared_sums = SharedSums(self.tiling, position, shared)
         yield from shared_sums.add_up(sums, results) if self.tiling.schedule.share > 1 else results.store_all(sums)
 

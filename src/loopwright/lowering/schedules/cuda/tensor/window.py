@@ -1,8 +1,8 @@
 """What a contraction multiplies, seen as one product of matrices.
 
-Rows of the product are pixels of all images, columns are output channels, and the sum runs over the taps of a window and
-the input channels: an implicit matrix product (Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014,
-section 3), whose left factor is never stored.
+Rows of the product are output channels, columns are pixels of all images, and the sum runs over the taps of a window
+and the input channels: an implicit matrix product (Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning",
+2014, section 3), whose right factor is never stored.
 """
 
 from __future__ import annotations
