@@ -43,8 +43,6 @@ def host_source(source: str) -> str:
     kernels = SHARED.sub(r"\1* \2 = (\1*)dynamic_shared;", source[source.index('extern "C"') :])
     found = set(WAIT.findall(kernels))
     waits = "\n".join(f"static void {name}() {{ wait_group({number}); }}" for name, number in found)
-        f"static void {name}() {{ wait_group({number}); }}" for name, number in set(WAIT.findall(kernels))
-    )
     return f"{waits}\n{kernels}"
 
 

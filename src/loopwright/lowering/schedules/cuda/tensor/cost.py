@@ -21,8 +21,8 @@ PRODUCTS_PER_CYCLE = 640
 """Of a multiprocessor whose warps multiply by themselves: 62 % of what it reaches where groups of warps do (Luo et al.,
 "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via Microbenchmarking", 2024)."""
 SHARED_BYTES_PER_CYCLE, LEVEL2_BYTES_PER_CYCLE = 128, 24
-STEP_WAIT, BLOCK_WAIT = 150, 2500
-"""Cycles of a block that has its multiprocessor for itself."""
+STEP_WAIT, BLOCK_WAIT = 100, 2500
+"""Cycles of a block that has its multiprocessor for itself: at a barrier, and once more the fewer copies are ahead."""
 SCHEDULERS, ALONE = 4, 0.25
 """Of a multiprocessor; the part of its time that a warp, alone on one, spends with other things than products."""
 REGISTERS, REGISTERS_OF_A_THREAD, OTHER_REGISTERS = 1 << 16, 255, 40
@@ -70,7 +70,8 @@ class Estimate:
         side_by_side = min(own, self.resident)
         alone = 1 + ALONE * SCHEDULERS / (side_by_side * self._schedule.warps)
         busy = own * max(self._products * alone / PRODUCTS_PER_CYCLE, self._shared_bytes / SHARED_BYTES_PER_CYCLE)
-        waits = own * (self.tiling.sum.steps * STEP_WAIT + BLOCK_WAIT) / side_by_side
+        step_wait = STEP_WAIT * (1 + 1 / (self._schedule.stages - 1))
+        waits = own * (self.tiling.sum.steps * step_wait + BLOCK_WAIT) / side_by_side
         return max(busy, level2) + waits
 
     @property
