@@ -32,6 +32,22 @@ def test_marks_change_neither_values_nor_the_operator() -> None:
     assert operator_form(after(MARKED)).key == operator_form(BASE).key
 
 
+@pytest.mark.parametrize(
+    "sequence", ["rfactor(ci)", "rfactor(kh) -> reorder(ow, co)", "partition(kw, 1) -> on s1: rfactor(ci) -> parallel(ci)"]
+)
+def test_partial_sums_add_up_to_the_same(sequence: str) -> None:
+    x, weight = integers(BASE, 0)
+    assert np.array_equal(run(after(sequence), x, weight), run(BASE, x, weight))
+    assert operator_form(after(sequence)).key == operator_form(BASE).key
+
+
+def test_partial_results_and_what_adds_them_up_are_printed() -> None:
+    lines = print_nest(after("rfactor(ci) -> bind(ci, blockIdx.x)")).splitlines()
+    assert "    for ci in 4:  # blockIdx.x, rfactored, reduction" in lines
+    assert lines[-2].strip().startswith("s0: partial[ci, 0, co, oh, ow] += input[")
+    assert lines[-1] == "combined: output[o0, o1, o2, o3] += partial[ci, o0, o1, o2, o3] for ci in 4"
+
+
 def test_marks_are_printed() -> None:
     lines = print_nest(after(MARKED)).splitlines()
     assert "  for co in 4:  # parallel" in lines

@@ -49,6 +49,21 @@ def test_marks_on_loops_over_outputs_are_legal(marks: str) -> None:
     assert verdict("parallel(co)").reason.endswith("; no marked loop carries one")
 
 
+@pytest.mark.parametrize("mark", ["parallel(ci)", "bind(ci, blockIdx.x)", "bind(ci, vthread)", "reorder(ci, co)"])
+def test_partial_results_may_be_summed_up_at_the_same_time(mark: str) -> None:
+    assert verdict(f"rfactor(ci) -> {mark}").legal
+    assert verdict(f"split(ci, 2) -> rfactor(ci_outer) -> {mark.replace('ci', 'ci_outer')}").legal
+
+
+def test_other_loops_of_the_sum_still_race_and_a_strict_order_is_lost() -> None:
+    assert not verdict("rfactor(ci) -> parallel(kh)").legal
+    assert not verdict("split(ci, 2) -> rfactor(ci_outer) -> parallel(ci_inner)").legal
+    assert not verdict("partition(co, 2) -> on s0: rfactor(ci) -> parallel(ci)").legal
+    refused = verdict("rfactor(ci)", strict=True)
+    assert refused.reason == "a reduction dependence is cut by rfactor(ci) of s0"
+    assert refused.witness is not None
+
+
 def test_a_mark_on_one_of_several_statements_is_judged() -> None:
     refused = verdict("partition(co, 2) -> on s1: parallel(ci)")
     assert not refused.legal

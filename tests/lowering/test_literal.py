@@ -29,6 +29,10 @@ MARKED = (
     "bottleneck(oh, 2) -> prefetch(input, oh) -> parallel(co)",
     "fuse(oh, ow) -> split(oh_ow, 4) -> prefetch(input, oh_ow_outer)",
     "partition(oh, 1) -> on s1: prefetch(input, co) -> on s0: prefetch(weight, ci)",
+    "rfactor(ci) -> parallel(ci)",
+    "split(ci, 2) -> rfactor(ci_inner) -> rfactor(kh) -> prefetch(input, ci_inner) -> reorder(kh, co)",
+    "partition(ci, 2) -> on s1: rfactor(ci) -> reorder(kw, oh) -> on s0: rfactor(kw)",
+    "bottleneck(co, 2) -> rfactor(ci)",
 )
 
 
@@ -82,6 +86,7 @@ MAPPED = (
     "reorder(co, oh, ow, ci) -> bind(co, blockIdx.x) -> bind(oh, threadIdx.y) -> prefetch(input, ci)",
     "partition(co, 2) -> bind(co, blockIdx.x) -> on s0: bottleneck(oh, 2)",
     "bind(oh, vthread)",
+    "rfactor(ci) -> bind(ci, blockIdx.x) -> bind(co, threadIdx.x)",
 )
 
 
@@ -92,7 +97,8 @@ def test_bound_nests_become_cuda_kernels(sequence: str, architecture: str) -> No
     built = tvm.compile(literal_primfunc(nest, gpu=True), tvm.target.Target(cuda(architecture).tvm_target))
     source = built.mod.imports[0].inspect_source()
     kernels = source.count('extern "C" __global__ void') // 2  # declared and defined
-    assert kernels == len(nest.statements) + 1 + bool(nest.completion)
+    partial = sum(bool(statement.rfactored) for statement in nest.statements)
+    assert kernels == len(nest.statements) + 1 + bool(nest.completion) + 2 * partial, "partial sums start and are added"
     axes = {loop.mark for statement in nest.statements for loop in statement.loops if "Idx" in loop.mark}
     assert all(axis in source for axis in axes)
 

@@ -6,7 +6,8 @@ nest still executes. Every instance *accumulates*. When all statements have run,
 completion of outputs that no statement writes, and by whatever comes after the nest.
 
 Additions commute, so a *reduction* dependence, between two accumulations, may be reordered unless the user asks for
-strict order; but it may not be raced, so a loop that carries one can't run in parallel. All others must hold.
+strict order; but it may not be raced, so a loop that carries one can't run in parallel, unless `rfactor` gives each of
+its iterations partial results of its own. All others must hold.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def reversed_dependence(nest: LoopNest, *, strict: bool = False) -> Violation | 
 
     Reductions may be reordered unless ``strict``, as when results must be bit-identical.
     """
+    if strict and (cut := _factored_sum(nest)) is not None:
+        return cut
     proved = surely_in_order(nest) if strict else surely_starts_first(nest)
     return None if proved else find_reversed(nest, strict=strict)
 
@@ -85,7 +88,9 @@ def carried_dependence(nest: LoopNest, statement: Statement, loop: str) -> Viola
     Only reductions are looked for: the instance that initialises an element accumulates it too, so that a loop which
     carries the flow from it carries a reduction.
     """
-    return None if surely_independent(statement, loop) else find_carried(nest, statement, loop)
+    if statement.loop(loop).rfactored or surely_independent(statement, loop):
+        return None
+    return find_carried(nest, statement, loop)
 
 
 def find_carried(nest: LoopNest, statement: Statement, loop: str) -> Violation | None:
@@ -106,6 +111,16 @@ def raced_dependence(nest: LoopNest) -> Violation | None:
             violation = carried_dependence(nest, statement, loop.name) if loop.mark in CONCURRENT else None
             if violation is not None:
                 return replace(violation, what=f"{violation.what}, which is marked {loop.mark}")
+    return None
+
+
+def _factored_sum(nest: LoopNest) -> Violation | None:
+    """A sum that is put together from partial ones, and so in another order; ``None`` where there is none."""
+    for statement in nest.statements:
+        for loop in statement.rfactored:
+            violation = find_carried(nest, statement, loop.name)
+            if violation is not None:
+                return replace(violation, what=f"is cut by rfactor({loop.name}) of {statement.name}")
     return None
 
 

@@ -17,19 +17,26 @@ def run(nest: LoopNest, x: np.ndarray, weight: np.ndarray, projection: np.ndarra
     ``projection`` (output channels, kept channels) is the weight of the nest's projection, where it has one.
 
     Outputs start as garbage (`unset`). An element becomes zero just before its first instance, in the untransformed
-    order, accumulates; so a nest that runs another instance first gives other values.
+    order, accumulates; so a nest that runs another instance first gives other values. Iterations of loops that are
+    rfactored accumulate partial results, which start as zero and are added to the output when their statement has run.
     """
     computation = nest.computation
     output = unset(computation.output.shape, np.result_type(x, weight))
     first = first_instances(nest)
     for statement in nest.statements:
-        for instance in instances(statement):
+        partial: dict[tuple[int, ...], np.ndarray] = {}
+        for point in points(statement):
+            instance = at(statement, point)
             written = _element(computation.output.index, instance)
             if first[written] == _values(nest, instance):
                 output[written] = 0
+            own = tuple(point[loop.name] for loop in statement.rfactored)
+            sums = partial.setdefault(own, np.zeros_like(output)) if own else output
             read = _element(computation.input.index, instance)
             if all(0 <= k < extent for k, extent in zip(read, x.shape, strict=True)):
-                output[written] += x[read] * weight[_element(nest.weight.index, instance)]
+                sums[written] += x[read] * weight[_element(nest.weight.index, instance)]
+        for _, sums in sorted(partial.items()):
+            output += sums
     completed = complete(nest, output)
     if nest.projection is None:
         return completed
@@ -65,10 +72,20 @@ def first_instances(nest: LoopNest) -> dict[tuple[int, ...], tuple[int, ...]]:
 def instances(statement: Statement) -> Iterator[dict[str, int]]:
     """The statement instances in the order in which they run, each as the values of the iterators and
     the version of the weights."""
+    for point in points(statement):
+        yield at(statement, point)
+
+
+def points(statement: Statement) -> Iterator[dict[str, int]]:
+    """The values of the loops, in order."""
     names = list(statement.extents)
-    for point in product(*(range(extent) for extent in statement.extents.values())):
-        values = dict(zip(names, point, strict=True))
-        yield {iterator: expression.evaluate(values) for iterator, expression in statement.coordinates.items()}
+    for values in product(*(range(extent) for extent in statement.extents.values())):
+        yield dict(zip(names, values, strict=True))
+
+
+def at(statement: Statement, point: dict[str, int]) -> dict[str, int]:
+    """The instance that runs at a point of the loops."""
+    return {iterator: expression.evaluate(point) for iterator, expression in statement.coordinates.items()}
 
 
 def complete(nest: LoopNest, written: np.ndarray) -> np.ndarray:

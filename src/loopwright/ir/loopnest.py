@@ -113,12 +113,14 @@ class Computation:
 @dataclass(frozen=True)
 class Loop:
     """A loop runs from 0 to ``extent - 1``; ``mark`` says how (`loopwright.ir.marks`; without one, in order), and
-    ``prefetched`` names the tensors of which every iteration first copies the tile that it reads."""
+    ``prefetched`` names the tensors of which every iteration first copies the tile that it reads. Each iteration of an
+    ``rfactored`` loop sums into partial results of its own, which are added up when the statement has run."""
 
     name: str
     extent: int
     mark: str = ""
     prefetched: tuple[str, ...] = ()
+    rfactored: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,11 @@ class Statement:
     def coordinates(self) -> Index:
         """``index``, and the version of the weights beside it: what lattices are over."""
         return {**self.index, VERSION: self.version}
+
+    @property
+    def rfactored(self) -> tuple[Loop, ...]:
+        """The loops whose iterations have partial results of their own, in order."""
+        return tuple(loop for loop in self.loops if loop.rfactored)
 
     @property
     def holds_whole_batch(self) -> bool:

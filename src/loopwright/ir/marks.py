@@ -1,4 +1,5 @@
-"""How loops run: the marks that a loop may carry, the tiles that it prefetches, and what both ask of later steps.
+"""How loops run: the marks that a loop may carry, the tiles that it prefetches, whether its iterations have partial
+results of their own, and what all of these ask of later steps.
 
 A mark changes neither what is computed nor the order in which the instances are numbered, so nothing here touches a
 schedule. Whether a loop *may* run as its mark says is a matter of legality (`loopwright.ir.dependences`).
@@ -65,10 +66,27 @@ def prefetch(statement: Statement, tensor: str, name: str) -> Statement:
     return marked
 
 
+def rfactor(statement: Statement, name: str) -> Statement:
+    """The statement in which every iteration of the reduction loop ``name`` has partial results of its own.
+
+    Raises `NotApplicableError` for a loop that is no reduction, and for one that has them already.
+    """
+    loop = statement.loop(name)
+    if statement.kind(name) != "reduction":
+        reductions = [own.name for own in statement.loops if statement.kind(own.name) == "reduction"]
+        raise NotApplicableError(
+            f"loop {name!r} of {statement.name} sums up nothing, so that there is nothing to factor; "
+            f"its reductions are {', '.join(reductions) or 'none'}"
+        )
+    if loop.rfactored:
+        raise NotApplicableError(f"loop {name!r} of {statement.name} is rfactored already; leave out one of the two")
+    return _with(statement, replace(loop, rfactored=True))
+
+
 def described(loop: Loop) -> str:
     """The loop's marks as text, ``unrolled, prefetches input``; empty for a loop without."""
-    fetches = [f"prefetches {' and '.join(loop.prefetched)}"] if loop.prefetched else []
-    return ", ".join([loop.mark, *fetches] if loop.mark else fetches)
+    fetches = f"prefetches {' and '.join(loop.prefetched)}" if loop.prefetched else ""
+    return ", ".join(filter(None, (loop.mark, "rfactored" if loop.rfactored else "", fetches)))
 
 
 def pinned(loop: Loop) -> str:

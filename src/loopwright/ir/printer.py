@@ -37,7 +37,20 @@ def _statement_lines(nest: LoopNest, statement: Statement) -> Iterator[str]:
     written, read, weight = (
         _element(access, statement) for access in (computation.output, computation.input, nest.weight)
     )
+    factored = [loop.name for loop in statement.rfactored]
+    if factored:
+        written = written.replace("output[", f"partial[{', '.join(factored)}, ", 1)
     yield f"{'  ' * len(statement.loops)}{statement.name}: {written} += {read} * {weight}"
+    if factored:
+        yield f"combined: {_combined(nest, statement)}"
+
+
+def _combined(nest: LoopNest, statement: Statement) -> str:
+    """What adds up the partial results of a statement when it has run."""
+    places = ", ".join(f"o{k}" for k in range(len(nest.computation.output.index)))
+    names = ", ".join(loop.name for loop in statement.rfactored)
+    ranges = ", ".join(f"{loop.name} in {loop.extent}" for loop in statement.rfactored)
+    return f"output[{places}] += partial[{names}, {places}] for {ranges}"
 
 
 def _element(access: Access, statement: Statement) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 from tvm import tirx
@@ -62,16 +63,43 @@ def _stage(
     shape = nest.computation.output.shape
     written = tirx.decl_buffer(shape, "float32", "written") if nest.completion else output
     body = [tirx.AllocBuffer(written)] if nest.completion else []
-    body.append(_over(shape, lambda point: tirx.BufferStore(written, tirx.const(0.0, "float32"), point), gpu))
+    body.append(_zeros(written, gpu))
     for statement in nest.statements:
         places = [element_of(statement, access) for access in accesses]
         if projection is not None:
             places[0] = _kept(places[0], nest.computation.channel_axis, projection)
-        sources = [_Source(*pair, statement.extents) for pair in zip((read, weight, written), places, strict=True)]
+        factored = statement.rfactored
+        sums = tirx.decl_buffer((*(own.extent for own in factored), *shape), "float32", "partial")
+        if factored:
+            places[2] = (*(var(own.name) for own in factored), *places[2])
+            body += [tirx.AllocBuffer(sums), _zeros(sums, gpu)]
+        buffers = (read, weight, sums if factored else written)
+        sources = [_Source(*pair, statement.extents) for pair in zip(buffers, places, strict=True)]
         body.append(_Code(nest, statement, gpu, *sources).kernel())
+        if factored:
+            body.append(_over(shape, partial(_combine, factored, sums, written), gpu))
     if nest.completion:
         body.append(_over(shape, lambda point: _complete(nest.completion, written, output, point), gpu))
     return body
+
+
+def _zeros(buffer: tirx.Buffer, gpu: bool) -> tirx.Stmt:
+    shape = [int(extent) for extent in buffer.shape]
+    return _over(shape, lambda point: tirx.BufferStore(buffer, tirx.const(0.0, "float32"), point), gpu)
+
+
+def _combine(
+    factored: Sequence[Loop],
+    sums: tirx.Buffer,
+    output: tirx.Buffer,
+    place: list[Expression],
+    own: Sequence[Expression] = (),
+) -> tirx.Stmt:
+    """Adds the partial results at a ``place`` to the output, those of one iteration after the other."""
+    if len(own) < len(factored):
+        level = factored[len(own)]
+        return loop(level.name, level.extent, lambda at: _combine(factored, sums, output, place, (*own, at)))
+    return tirx.BufferStore(output, output[place] + sums[[*own, *place]], place)
 
 
 def _kept(element: Sequence[Affine], axis: int, projection: Projection) -> tuple[Affine, ...]:

@@ -31,10 +31,10 @@ def settle(module: nn.Module, original: nn.Module, batches: Sequence[Tensor], st
     number, so that the outputs have the original's mean square. At the end the statistics of batch norms are taken anew
     over all batches. The original stays as it is.
     """
-    operators = _operators(module)
-    wanted = _outputs(original, operators, batches[0])
+    changed = operators(module)
+    wanted = _outputs(original, changed, batches[0])
     with _batch_statistics(module), ExitStack() as hooks:
-        for path, operator in operators.items():
+        for path, operator in changed.items():
             hooks.enter_context(_hooked(operator, _Fitting(operator, wanted.pop(path), steps)))
         module(batches[0])
     reestimate(module, batches)
@@ -135,7 +135,7 @@ def _squares(parts: Iterable[Tensor]) -> float:
     return sum(float(part.square().sum()) for part in parts)
 
 
-def _operators(module: nn.Module) -> dict[str, OperatorModule]:
+def operators(module: nn.Module) -> dict[str, OperatorModule]:
     """The transformed operators by their layers' names; a second stage belongs to its operator."""
     found: dict[str, OperatorModule] = {}
     for path, child in module.named_modules():

@@ -13,6 +13,7 @@ from torch.backends import cudnn
 from torch.nn import functional
 
 from loopwright.search.scoring import BFLOAT16, fast_arithmetic
+from loopwright.training.hints import changed_parts, distance, outputs
 from loopwright.training.schedule import Schedule
 
 MOMENTUM = "momentum_buffer"
@@ -21,11 +22,13 @@ MOMENTUM = "momentum_buffer"
 @dataclass(frozen=True, eq=False)
 class Teacher:
     """A trained network whose class scores, at ``temperature``, make up ``share`` of the loss (Hinton, Vinyals and
-    Dean, "Distilling the Knowledge in a Neural Network", 2015)."""
+    Dean, "Distilling the Knowledge in a Neural Network", 2015); what the parts that both have put out adds ``hints``
+    times the `distance`."""
 
     module: nn.Module
     share: float = 0.9
     temperature: float = 4.0
+    hints: float = 1.0
 
     def loss(self, scores: Tensor, own: Tensor, labelled: Tensor) -> Tensor:
         """Of a network with the ``scores``, where the teacher has its ``own``: the divergence between both, times the
@@ -49,6 +52,7 @@ class Step:
     ):
         self._module, self._schedule, self._device, self._dtype = module, schedule, device, dtype
         self._teacher = teacher
+        self._parts = changed_parts(module, teacher.module) if teacher is not None and teacher.hints else ()
         self.loss_sum = torch.zeros((), device=device)
         self.right = torch.zeros((), dtype=torch.int64, device=device)
         self._images, self._labels = torch.empty(0), torch.empty(0)
@@ -99,12 +103,15 @@ class Step:
 
     def _run(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        with autocast(self._device, self._dtype):
+        with autocast(self._device, self._dtype), outputs(self._module, self._parts) as found:
             scores = self._module(self._images)
         scores = scores.float()
         loss = functional.cross_entropy(scores, self._labels, label_smoothing=self._schedule.label_smoothing)
         if self._teacher is not None:
-            loss = self._teacher.loss(scores, self._taught(self._teacher), loss)
+            taught, wanted = self._taught(self._teacher)
+            loss = self._teacher.loss(scores, taught, loss)
+            if self._parts:
+                loss = loss + self._teacher.hints * distance(found, wanted)
         loss.backward()
         self._optimizer.step()
         self.loss_sum += loss.detach()
@@ -119,9 +126,10 @@ class Step:
         return [{"params": own, "weight_decay": decay} for own, decay in parts if own]
 
     @torch.no_grad()
-    def _taught(self, teacher: Teacher) -> Tensor:
-        with autocast(self._device, self._dtype):
-            return teacher.module(self._images).float()
+    def _taught(self, teacher: Teacher) -> tuple[Tensor, dict[str, Tensor]]:
+        """The teacher's class scores, and what its parts put out."""
+        with autocast(self._device, self._dtype), outputs(teacher.module, self._parts) as wanted:
+            return teacher.module(self._images).float(), wanted
 
 
 def arithmetic(device: torch.device) -> torch.dtype:

@@ -125,6 +125,8 @@ class _Reading:
                 )
             else:
                 self.ignored.append(f"prefetch({tensor}, {loop.name}): kernels fetch ahead vectors of weights only")
+        if loop.rfactored:
+            self.ignored.append(f"rfactor({loop.name}): kernels choose themselves who sums up what")
         if loop.mark == VECTORIZED and not lanes:
             self.ignored.append(f"vectorize({loop.name}): lanes are neighbouring output channels")
         if loop.mark == PARALLEL and not self._may_be_shared_out(loop):
