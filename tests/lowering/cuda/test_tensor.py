@@ -19,12 +19,12 @@ from loopwright.lowering.schedules.backend import backend_of
 from loopwright.lowering.schedules.cuda.tensor.packing import rounded_to_tf32
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
 from loopwright.lowering.schedules.cuda.tensor.variants import VARIANTS_AT_MOST, variants
+from loopwright.measurement.agreement import TF32_TOLERANCE as TOLERANCE
 from loopwright.targets.cuda import cuda
 from tests.lowering.cuda.on_host import on_host, source_of
 from tests.lowering.cuda.test_code import PAPER, verified
 from tests.lowering.cuda.test_kernel import EPILOGUE, OPERATORS, TARGET, agreement, form_of
 
-TOLERANCE = 2e-3
 SMALL = TensorSchedule("tf32", 16, 32, pixel_warps=2)
 SCHEDULES = (
     SMALL,
@@ -33,16 +33,14 @@ SCHEDULES = (
     TensorSchedule("tf32", 8, 32, pixel_warps=2, share=2, taps=9, stages=4),
     TensorSchedule("tf32", 24, 32, pixel_warps=2, channel_warps=2, depth=2, taps=1, stages=4),
 )
-WHOLE = "conv2d(co=32, ci=32, oh=8, ow=8, kh=3, kw=3)"
+WHOLE = "conv2d(co=32, ci=32, oh=4, ow=8, kh=3, kw=3)"
 CASES = {
-    **{name: OPERATORS[name] for name in ("dense", "strided", "1x1", "48 channels", "dilated", "linear")},
-    "odd sizes": "conv2d(co=20, ci=16, oh=5, ow=7, kh=3, kw=3)",
-    "odd channels": "conv2d(co=7, ci=16, oh=4, ow=4, kh=3, kw=3)",
-    "5x5": "conv2d(co=16, ci=32, oh=8, ow=4, kh=5, kw=5)",
+    **{name: OPERATORS[name] for name in ("strided", "1x1", "dilated", "linear")},
+    "odd sizes": "conv2d(co=7, ci=16, oh=5, ow=7, kh=3, kw=3)",
+    "5x5": "conv2d(co=20, ci=16, oh=4, ow=4, kh=5, kw=5)",
     "strided 1x1": "conv2d(co=16, ci=32, oh=4, ow=4, kh=1, kw=1, stride=2)",
 }
 TRANSFORMED = (
-    "bottleneck(co, 4)",
     "reorder(ci, co) -> bottleneck(ci, 2)",
     "reorder(oh, ow) -> bottleneck(oh, 2)",
     "partition(co, 16) -> on s0: bottleneck(co, 2)",
@@ -80,8 +78,7 @@ def test_weights_are_rounded_to_the_nearest():
     assert rounded_to_tf32(values).tolist() == [1.0, 1 + 2**-10, 1.0, -1 - 2**-10]
 
 
-@pytest.mark.parametrize("operator", PAPER)
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize(("operator", "architecture"), zip(PAPER, ["sm_80", "sm_90"], strict=True))
 def test_all_variants_fit_by_tvm_s_verification(operator: str, architecture: str):
     target, form = cuda(architecture), form_of(operator)
     found = variants(as_image(form).form, target, 128, "tf32")

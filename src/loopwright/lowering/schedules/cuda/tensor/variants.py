@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -25,17 +25,40 @@ WARPS, SHARE_AT_MOST = (2, 4, 8), 4
 
 def variants(form: OperatorForm, target: Target, n: int, precision: str) -> list[TensorSchedule]:
     """At most 24 that fit, by their estimates for ``n`` images; none for a form that is no product of matrices."""
-    if target.gpu is None:
-        raise ValueError(f"{target.name} is no GPU")
-    found = windows(form, channel_block(form.input_shape[0], target.activation_block))
+    found = _windows(form, target)
     ranked = []
     for schedule in _schedules(found[0], precision) if found else ():
-        sums = [Summation(window, schedule) for window in found or ()]
-        estimates = [Estimate(Tiling(own, n), target.gpu) for own in sums]
-        if all(own.divides for own in sums) and all(own.fits for own in estimates):
+        estimates = _estimates(found, schedule, target, n)
+        if _divides(found, schedule) and all(own.fits for own in estimates):
             ranked.append((sum(own.cycles for own in estimates), schedule))
     ranked.sort(key=lambda pair: pair[0])
     return list(_varied(schedule for _, schedule in ranked))[:VARIANTS_AT_MOST]
+
+
+def cycles(form: OperatorForm, schedule: TensorSchedule, target: Target, n: int = 1) -> float:
+    """What the form, a product of matrices, is estimated to take, in cycles of a multiprocessor."""
+    return sum(own.cycles for own in _estimates(_windows(form, target), schedule, target, n))
+
+
+def takes(form: OperatorForm, schedule: TensorSchedule, input_block: int) -> bool:
+    """Whether a kernel of the form, which reads ``input_block`` channels side by side, can have the schedule."""
+    found = windows(form, input_block)
+    return found is not None and _divides(found, schedule)
+
+
+def _windows(form: OperatorForm, target: Target) -> tuple[Window, ...]:
+    """The products of matrices that a form consists of; empty for another."""
+    return windows(form, channel_block(form.input_shape[0], target.activation_block)) or ()
+
+
+def _divides(found: Sequence[Window], schedule: TensorSchedule) -> bool:
+    return all(Summation(window, schedule).divides for window in found)
+
+
+def _estimates(found: Sequence[Window], schedule: TensorSchedule, target: Target, n: int) -> list[Estimate]:
+    if target.gpu is None:
+        raise ValueError(f"{target.name} is no GPU")
+    return [Estimate(Tiling(Summation(window, schedule), n), target.gpu) for window in found]
 
 
 def _varied(schedules: Iterable[TensorSchedule]) -> Iterator[TensorSchedule]:
