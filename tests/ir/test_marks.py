@@ -33,7 +33,8 @@ def test_marks_change_neither_values_nor_the_operator() -> None:
 
 
 @pytest.mark.parametrize(
-    "sequence", ["rfactor(ci)", "rfactor(kh) -> reorder(ow, co)", "partition(kw, 1) -> on s1: rfactor(ci) -> parallel(ci)"]
+    "sequence",
+    ["rfactor(ci)", "rfactor(kh) -> reorder(ow, co)", "partition(kw, 1) -> on s1: rfactor(ci) -> parallel(ci)"],
 )
 def test_partial_sums_add_up_to_the_same(sequence: str) -> None:
     x, weight = integers(BASE, 0)

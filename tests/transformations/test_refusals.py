@@ -91,7 +91,10 @@ SEQUENCES = (
         "prefetch(input, ci_oh_ow_outer_outer)",
         "iterations read parts of different shapes, because a loop cuts across an iterator (",
     ),
-    ("rfactor(co)", "loop 'co' of s0 sums up nothing, so that there is nothing to factor; its reductions are ci, kh, kw"),
+    (
+        "rfactor(co)",
+        "loop 'co' of s0 sums up nothing, so that there is nothing to factor; its reductions are ci, kh, kw",
+    ),
     ("rfactor(ci) -> rfactor(ci)", "loop 'ci' of s0 is rfactored already; leave out one of the two"),
     ("rfactor(ci) -> split(ci, 2)", "loop 'ci' of s0 is marked (rfactored) and can't be changed any more"),
     ("vectorize(rows)", "s0 has no loop 'rows'; its loops are n, co, ci, oh, ow, kh, kw"),

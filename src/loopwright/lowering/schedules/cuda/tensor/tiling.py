@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import product
 from math import prod
 
 from loopwright.ir.loopnest import FLOAT_BYTES
@@ -79,6 +80,41 @@ class PixelTile:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """Those of all images that a window is applied to, to be cut into boxes."""
+
+    n: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def tiles(self, tile: PixelTile) -> tuple[int, int, int]:
+        """How many along images, rows, and columns; the last ones may be partly empty."""
+        rows, columns = self.size
+        return -(-self.n // tile.images), -(-rows // tile.rows), -(-columns // tile.columns)
+
+    def read(self, tile: PixelTile) -> tuple[int, int, int]:
+        """Images, rows and columns of the input that one reads."""
+        ends = zip((tile.rows, tile.columns), self.kernel, self.stride, self.dilation, strict=True)
+        rows, columns = ((size - 1) * stride + (taps - 1) * step + 1 for size, taps, stride, step in ends)
+        return tile.images, rows, columns
+
+    def filled(self, rows: int, columns: int, at_most: int) -> PixelTile:
+        """With as many images as ``at_most`` pixels allow, if these are whole."""
+        images = min(self.n, at_most // (rows * columns)) if (rows, columns) == self.size else 1
+        return PixelTile(images, rows, columns)
+
+
+@cache
+def best_tile(pixels: Pixels, at_most: int) -> PixelTile:
+    """Of all boxes of ``at_most`` pixels, one that leaves the fewest of tiles empty, and reads the least for them."""
+    boxes = product(*map(_parts, pixels.size))
+    fitting = [pixels.filled(*box, at_most) for box in boxes if prod(box) <= at_most]
+    return min(fitting, key=lambda tile: (prod(pixels.tiles(tile)), prod(pixels.read(tile)), -tile.columns))
+
+
+@dataclass(frozen=True)
 class Tiling:
     """All numbers of a kernel for ``n`` images."""
 
@@ -94,37 +130,25 @@ class Tiling:
         return self.sum.schedule
 
     @cached_property
+    def pixels(self) -> Pixels:
+        """Of all images."""
+        own = self.window
+        return Pixels(self.n, own.size, own.kernel, own.stride, own.dilation)
+
+    @cached_property
     def tile(self) -> PixelTile:
-        """Of all boxes that fit, one that leaves the fewest pixels of tiles empty, and reads the least for them."""
-        rows, columns = self.window.size
-        boxes = [(high, wide) for high in _parts(rows) for wide in _parts(columns)]
-        fitting = [self._filled(*box) for box in boxes if prod(box) <= self.schedule.block_pixels]
-        return min(fitting, key=lambda tile: (self._tiles(tile), prod(self._read(tile)), -tile.columns))
+        """Of a block."""
+        return best_tile(self.pixels, self.schedule.block_pixels)
 
-    def _filled(self, rows: int, columns: int) -> PixelTile:
-        whole = (rows, columns) == self.window.size
-        images = min(self.n, self.schedule.block_pixels // (rows * columns)) if whole else 1
-        return PixelTile(images, rows, columns)
-
-    @property
+    @cached_property
     def tiles(self) -> tuple[int, int, int]:
         """How many along images, rows, and columns; the last ones may be partly empty."""
-        rows, columns = self.window.size
-        return -(-self.n // self.tile.images), -(-rows // self.tile.rows), -(-columns // self.tile.columns)
+        return self.pixels.tiles(self.tile)
 
-    def _tiles(self, tile: PixelTile) -> int:
-        rows, columns = self.window.size
-        return -(-self.n // tile.images) * -(-rows // tile.rows) * -(-columns // tile.columns)
-
-    @property
+    @cached_property
     def read(self) -> tuple[int, int, int]:
         """Images, rows and columns of the input that a block reads."""
-        return self._read(self.tile)
-
-    def _read(self, tile: PixelTile) -> tuple[int, int, int]:
-        ends = zip((tile.rows, tile.columns), self.window.kernel, self.window.stride, self.window.dilation, strict=True)
-        rows, columns = ((size - 1) * stride + (taps - 1) * step + 1 for size, taps, stride, step in ends)
-        return tile.images, rows, columns
+        return self.pixels.read(self.tile)
 
     @property
     def blocks(self) -> int:
