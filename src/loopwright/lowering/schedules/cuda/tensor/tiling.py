@@ -109,8 +109,8 @@ class Pixels:
 @cache
 def best_tile(pixels: Pixels, at_most: int) -> PixelTile:
     """Of all boxes of ``at_most`` pixels, one that leaves the fewest of tiles empty, and reads the least for them."""
-    boxes = product(*map(_parts, pixels.size))
-    fitting = [pixels.filled(*box, at_most) for box in boxes if prod(box) <= at_most]
+    boxes = product(_parts(pixels.size[0]), _parts(pixels.size[1]))
+    fitting = [pixels.filled(high, wide, at_most) for high, wide in boxes if high * wide <= at_most]
     return min(fitting, key=lambda tile: (prod(pixels.tiles(tile)), prod(pixels.read(tile)), -tile.columns))
 
 
