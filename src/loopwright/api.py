@@ -36,7 +36,7 @@ from loopwright.search.workers import Crew, LocalCrew, RayCrew
 from loopwright.store import Store, default_path
 from loopwright.store.location import located, shown
 from loopwright.targets.processors import require_runnable
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 
 __all__ = ["Optimized", "load", "optimize", "resume"]
 
@@ -63,6 +63,7 @@ def optimize(
     example_input: torch.Tensor | Sequence[int] | None = None,
     *,
     target: str = "cpu",
+    precision: str = FLOAT32,
     out: Path | str | None = None,
     data: Path | str | None = None,
     strategy: str = "exact",
@@ -86,6 +87,8 @@ def optimize(
     command: str = "loopwright.optimize",
 ) -> Optimized:
     """Finds a network of the same kind that is faster on ``target``, and writes it to the new folder ``out``.
+
+    ``precision`` is what products are computed in, as for `compile`.
 
     ``model`` is a registered name, ``file.py:factory``, ``package.module:factory``, or a module; ``example_input`` is
     an input (N, C, H, W) or its shape, which registered models have themselves. ``data`` is a folder of image Parquet
@@ -115,6 +118,7 @@ def optimize(
     arguments = RunArguments(
         target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration),
         strategy, operators, seconds, parameters, _text(weights),
+        precision,
     )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
     where = store or default_path()
@@ -194,7 +198,7 @@ def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | Non
         settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew)
         outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, keep, inputs.trained)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    about = RunInputs(command, created, __version__, arguments.target, arguments.seed, settings.shortlist)
+    about = RunInputs(command, created, __version__, inputs.hardware.label, arguments.seed, settings.shortlist)
     summary = summary_of(outcome, about, stages.seconds)
     if arguments.weights is not None:
         summary = replace(summary, notes=(*summary.notes, f"weights inherited from {arguments.weights}"))
@@ -233,7 +237,7 @@ class _Inputs:
         cls, model: str | nn.Module | None, example_input: torch.Tensor | Sequence[int] | None, arguments: RunArguments
     ) -> _Inputs:
         """Raises `LoopwrightError` for what can't be used."""
-        hardware = targets.named(arguments.target)
+        hardware = targets.named(arguments.target, precision=arguments.precision)
         require_runnable(hardware)
         require_device(arguments.device)
         settings = _settings(arguments)

@@ -15,13 +15,13 @@ from loopwright.files import replacing
 from loopwright.lowering.network import BuiltNetwork, CompiledNetwork, build_network, load_machine, output_arrays
 from loopwright.lowering.threads import set_threads
 from loopwright.measurement.device import device_of
-from loopwright.measurement.network_agreement import require_agreement, seeded_inputs
+from loopwright.measurement.network_agreement import require_agreement, seeded_inputs, tolerance_of
 from loopwright.measurement.timer import Call, Measurement, Protocol, measure
 from loopwright.models.network import Network, Shape
 from loopwright.prepared import ExampleInput, prepared
 from loopwright.search.tuning import Tuning, tuned
 from loopwright.targets.processors import links_here, require_runnable, runs_here
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 
 TIMING = Protocol(rounds=31, sample_ms=20.0)
 
@@ -48,6 +48,7 @@ def compile(  # noqa: A001 - what it does, and the command's name
     target: str = "cpu",
     *,
     threads: int | None = None,
+    precision: str = FLOAT32,
     tune: bool = True,
     store: Path | str | None = None,
     weights: Path | str | None = None,
@@ -58,13 +59,15 @@ def compile(  # noqa: A001 - what it does, and the command's name
     ``model`` is a module (in any state of training; it is compiled for evaluation and stays as it is), a folder that
     `optimize` or `train` wrote, or a name as there, initialised from ``seed``. ``weights``, a file or such a folder,
     are taken instead of its own. ``example_input`` is an input or its shape, or a tuple of inputs; shapes and types are
-    fixed by it. ``threads`` is how many threads it runs on, by default as many as there are processors. With ``tune``
-    the convolutions' schedules are refined by timing; ``store`` keeps the timings, as in `optimize`.
+    fixed by it. ``threads`` is how many threads it runs on, by default as many as there are processors.
+    ``precision`` is ``float32``, or on NVIDIA GPUs of sm_80 and later ``tf32``: products on tensor cores, their factors
+    rounded to 10 bits of the fraction. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps
+    the timings, as in `optimize`.
 
     Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
     """
-    hardware = compile_target(target, threads)
+    hardware = compile_target(target, threads, precision)
     require_runnable(hardware)
     network, module = prepared(model, example_input, seed, weights)
     return compiled_here(network, module, hardware, Tuning(tune, store))
@@ -75,7 +78,7 @@ def compiled_here(network: Network, module: nn.Module, target: Target, tuning: T
     not compute what PyTorch does."""
     with tuned(network, module, target, tuning) as choose:
         compiled = CompiledNetwork(build_network(network, module, target, choose), target)
-    require_agreement(network, module, compiled)
+    require_agreement(network, module, compiled, tolerance=tolerance_of(target))
     return compiled
 
 
@@ -86,6 +89,7 @@ def write_network(
     target: str = "cpu",
     *,
     threads: int | None = None,
+    precision: str = FLOAT32,
     tuning: Tuning | None = None,
     weights: Path | str | None = None,
     seed: int = 0,
@@ -95,7 +99,7 @@ def write_network(
 
     The file is loaded again, held against PyTorch and timed where this machine can run it.
     """
-    hardware = compile_target(target, threads)
+    hardware = compile_target(target, threads, precision)
     out = Path(out)
     _require_suffix(out, hardware)
     with replacing(out) as staged:
@@ -110,9 +114,9 @@ def write_network(
         return _checked(written, staged, network, module, built) if runs_here(hardware) else written
 
 
-def compile_target(name: str, threads: int | None) -> Target:
+def compile_target(name: str, threads: int | None, precision: str = FLOAT32) -> Target:
     """The processor or GPU of that name."""
-    return targets.named(name, threads)
+    return targets.named(name, threads, precision)
 
 
 def _require_suffix(out: Path, target: Target) -> None:
@@ -132,7 +136,9 @@ def _checked(
     def call(*inputs: torch.Tensor) -> Call:
         return partial(machine.main, *map(machine.tensor, built.signature.arrays(inputs)))
 
-    difference = require_agreement(network, module, lambda *inputs: output_arrays(call(*inputs)()))
+    difference = require_agreement(
+        network, module, lambda *inputs: output_arrays(call(*inputs)()), tolerance=tolerance_of(written.target)
+    )
     clock = device_of(written.target).network_clock
     [timing] = measure([call(*seeded_inputs(network))], TIMING, clock)
     return replace(written, difference=difference, timing=timing)

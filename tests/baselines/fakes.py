@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from loopwright.baselines.participant import FLOAT32, OURS, REFERENCE, Participant, Ready
+from loopwright.baselines.participant import OURS, REFERENCE, Participant, Ready
 from loopwright.baselines.task import Task
+from loopwright.targets.target import FLOAT32
 
 SHAPE = (1, 3, 4, 4)
 

@@ -64,6 +64,12 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
             ["optimize", "resnet34", "--out", "x", "--target", "cuda"],
             "code for cuda needs an NVIDIA GPU of sm_90, and there is none; take target=cpu",
         ),
+        (
+            ["optimize", "resnet34", "--out", "x", "--precision", "tf32"],
+            "tf32 needs the tensor cores of an NVIDIA GPU of sm_80 or later, which target cpu has not; take precision",
+        ),
+        (["compile", "resnet34", "-o", "x.so", "--target", "cuda-sm_75", "--precision", "tf32"], "target cuda-sm_75"),
+        (["benchmark", "resnet34", "--precision", "half"], "unknown precision 'half'; known: float32, tf32"),
         (["discover"], "Missing option '--operator'"),
         (["discover", "--operator", "conv2d(co=8"], "at character 12: conv2d(co=8»"),
         (["discover", "--operator", DENSE, "--max-steps", "0"], "greater than or equal to 1"),

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 import loopwright
+from loopwright import targets
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement.agreement import TF32_TOLERANCE, TOLERANCE, Agreement
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import tune_checked
@@ -21,6 +22,7 @@ from loopwright.models.resolve import resolve
 from loopwright.operators import parse
 from loopwright.targets.cuda import cuda
 from loopwright.targets.processors import runs_here
+from loopwright.targets.target import TF32, Target
 from loopwright.transformations import TransformationSequence
 from tests.lowering.cuda.test_kernel import OPERATORS, SEQUENCES
 
@@ -38,7 +40,12 @@ NETWORKS_OWN = (
     "conv2d(co=192, ci=1008, oh=8, ow=8, kh=1, kw=1)",
 )
 CASES = [*((name, "") for name in (*OPERATORS.values(), *NETWORKS_OWN)), *((DENSE, own) for own in SEQUENCES)]
-TRIED = 3
+TRIED, MANY = 3, 16
+
+
+def narrow() -> Target:
+    """The same GPU in tf32; in float32 where it has no tensor cores."""
+    return targets.named("cuda", precision=TARGET.precisions[-1])
 
 
 def form_of(operator: str, sequence: str) -> OperatorForm:
@@ -46,16 +53,17 @@ def form_of(operator: str, sequence: str) -> OperatorForm:
     return operator_form(TransformationSequence.parse(sequence).apply(nest) if sequence else nest)
 
 
-def wanted(operator: str, sequence: str, n: int) -> list[Wanted]:
+def wanted(operator: str, sequence: str, n: int, target: Target = TARGET) -> list[Wanted]:
     form = form_of(operator, sequence)
-    return [Wanted(form, n, EPILOGUE, TARGET, schedule) for schedule in schedules(form, TARGET, n=n)[:TRIED]]
+    return [Wanted(form, n, EPILOGUE, target, schedule) for schedule in schedules(form, target, n=n)[:TRIED]]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelFiles]:
     """All kernels of the cases, built side by side."""
     builders = Builders(KernelFiles(tmp_path_factory.mktemp("kernels")))
-    for _ in builders.build(own for case in CASES for n in (1, 3) for own in wanted(*case, n)):
+    usual = [own for case in CASES for n in (1, 3) for own in wanted(*case, n)]
+    for _ in builders.build([*usual, *(own for case in CASES for own in wanted(*case, MANY, narrow()))]):
         pass
     yield builders.files
     builders.close()
@@ -69,6 +77,17 @@ def test_an_operator_equals_pytorch(operator: str, sequence: str, n: int, files:
         compiled = files.load(own)
         assert compiled is not None, own.schedule
         assert agreement.error(own.kernel(), compiled) < TOLERANCE, own.schedule
+
+
+@pytest.mark.skipif(TF32 not in TARGET.precisions, reason="no tensor cores for tf32")
+@pytest.mark.parametrize(("operator", "sequence"), CASES)
+def test_an_operator_in_tf32_is_close_to_pytorch(operator: str, sequence: str, files: KernelFiles):
+    """PyTorch computes in float32 on the processor, a thousand times closer to float64 than what is allowed here."""
+    agreement = Agreement.of(form_of(operator, sequence), MANY, EPILOGUE, narrow())
+    for own in wanted(operator, sequence, MANY, narrow()):
+        compiled = files.load(own)
+        assert compiled is not None, own.schedule
+        assert agreement.error(own.kernel(), compiled) < TF32_TOLERANCE, own.schedule
 
 
 def test_timing_is_of_the_device(files: KernelFiles):
@@ -117,6 +136,17 @@ def test_a_known_network_is_compiled_without_tuning(name: str):
     with torch.no_grad():
         expected = module(x)
     assert (compiled(x) - expected).abs().max() < 1e-3 * expected.abs().max()
+
+
+@pytest.mark.skipif(TF32 not in TARGET.precisions, reason="no tensor cores for tf32")
+def test_a_known_network_in_tf32_is_close_to_pytorch(tmp_path: Path):
+    """`loopwright.compile` raises where it is not."""
+    source = resolve("resnet18")
+    module, x = source.build(0).eval(), torch.randn(8, *source.input_shape[1:])
+    compiled = loopwright.compile("resnet18", tuple(x.shape), "cuda", precision=TF32, store=tmp_path / "store.sqlite")
+    with torch.no_grad():
+        expected = module(x)
+    assert 1e-6 < (compiled(x) - expected).abs().max() / expected.abs().max() < 5e-3
 
 
 def test_a_search_delivers_a_network_of_the_gpu(tmp_path: Path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from loopwright import targets
 from loopwright.measurement.environment import environment, environment_hash
 from loopwright.targets.cpu import cpu
 
@@ -12,3 +15,11 @@ def test_the_hash_follows_the_threads() -> None:
     assert environment_hash(one) != environment_hash(two)
     assert one["tvm"]
     assert one["processor"]
+
+
+def test_the_precision_is_told_only_where_it_is_not_the_usual_one() -> None:
+    """Timings of float32 are found again under what they were kept under before there were others."""
+    usual, narrow = (environment(targets.named("cuda-sm_90", precision=name)) for name in targets.PRECISIONS)
+    assert json.loads(usual["target"]) == {"kind": "cuda", "arch": "sm_90"}
+    assert json.loads(narrow["target"]) == {"kind": "cuda", "arch": "sm_90", "precision": "tf32"}
+    assert environment_hash(usual) != environment_hash(narrow)

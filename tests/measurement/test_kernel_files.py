@@ -53,6 +53,7 @@ def test_a_kernel_is_told_from_all_others():
         replace(first, n=2),
         replace(first, epilogue=Epilogue(relu=True)),
         replace(first, target=replace(TARGET, processor="other")),
+        replace(first, target=replace(TARGET, precision="tf32")),
         WANTED[1],
     ]
     assert len({own.key for own in [first, *others]}) == 1 + len(others)

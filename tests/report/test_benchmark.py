@@ -33,7 +33,7 @@ def test_the_table_has_the_fastest_first_and_compares_with_ours():
     assert report.reasons(FOUND) == ["metaschedule: ended by SIGSEGV"]
 
 
-def test_the_sentence_is_about_the_best_float32_peer():
+def test_the_sentence_is_about_the_best_peer():
     assert report.summary(FOUND) == (
         "resnet34 at 1×3×32×32, 2 threads, float32: loopwright 10.0 ms, best peer onnxruntime 11.5 ms: 1.15× slower"
     )
@@ -46,7 +46,7 @@ def test_the_sentence_says_why_there_is_no_timing():
     assert "slower" not in printed(report.table(found))
 
 
-def test_an_optimized_network_is_held_against_ours_and_the_best_float32_peer():
+def test_an_optimized_network_is_held_against_ours_and_the_best_peer():
     chosen = ParticipantResult("runs/fast", "0.1.0", "float32", (4.0,), 1.0, stock=False)
     found = NetworkBenchmark("resnet34", (1, 3, 32, 32), 2, {}, (*FOUND.results, chosen))
     assert report.compared(FOUND) == []

@@ -6,6 +6,7 @@ import pytest
 
 from loopwright import targets
 from loopwright.errors import ArgumentError
+from loopwright.targets.target import TF32
 
 
 def test_every_target_has_the_name_it_is_registered_under() -> None:
@@ -31,3 +32,23 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_impossible_threads_are_refused(name: str, threads: int, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         targets.named(name, threads)
+
+
+def test_a_precision_is_part_of_what_a_target_is_told_by() -> None:
+    usual, narrow = targets.named("cuda-sm_90"), targets.named("cuda-sm_90", precision=TF32)
+    assert usual.identity == usual.tvm_target == narrow.tvm_target
+    assert narrow.identity == {**usual.identity, "precision": TF32}
+    assert (usual.label, narrow.label) == ("cuda-sm_90", "cuda-sm_90 tf32")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "message"),
+    [
+        ("cuda-sm_75", TF32, "sm_80 or later, which target cuda-sm_75 has not; take precision float32"),
+        ("cpu", TF32, "which target cpu has not"),
+        ("cuda-sm_80", "half", "unknown precision 'half'; known: float32, tf32"),
+    ],
+)
+def test_impossible_precisions_are_refused(name: str, precision: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        targets.named(name, precision=precision)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loopwright.baselines.participant import FLOAT32, Ready
+from loopwright.baselines.participant import Ready
 from loopwright.baselines.task import Task
+from loopwright.targets.target import FLOAT32
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from loopwright.baselines.child import Prepared
-from loopwright.baselines.participant import FLOAT32, REFERENCE, Participant
+from loopwright.baselines.participant import REFERENCE, Participant
 from loopwright.baselines.result import NetworkBenchmark, ParticipantResult
 from loopwright.baselines.task import Task
 from loopwright.baselines.worker import Limits, ParticipantError, Worker
@@ -21,12 +22,14 @@ from loopwright.errors import LoopwrightError
 from loopwright.measurement.environment import environment
 from loopwright.measurement.timer import Protocol
 from loopwright.search.progress import Progress
+from loopwright.targets.target import FLOAT32, TF32
 
 if TYPE_CHECKING:
     import numpy as np
 
-TOLERANCE = 1e-3
-"""Largest difference from PyTorch of a participant that computes in float32, relative to the largest output."""
+TOLERANCES = {FLOAT32: 1e-3, TF32: 5e-3}
+"""Largest difference from PyTorch of a participant that computes in a precision, relative to the largest output; others
+are only told (`loopwright.measurement.network_agreement`)."""
 
 NETWORK_PROTOCOL = Protocol(rounds=15, sample_ms=200.0, warm_up=3)
 NOT_INSTALLED = "not installed: pip install 'loopwright[peers]'"
@@ -111,13 +114,13 @@ def _set_up(
 
 
 def _check(contender: _Contender, reference: _Contender) -> None:
-    """Compares the outputs; a float32 participant that computes something else is not timed."""
+    """Compares the outputs; a participant that computes something else is not timed."""
     if reference.prepared is None:
         raise LoopwrightError(f"PyTorch ({REFERENCE}) can't run the network: {reference.reason}")
     if contender.prepared is None or not contender.participant.same:
         return
     contender.difference = difference(contender.prepared.outputs, reference.prepared.outputs)
-    if contender.prepared.precision == FLOAT32 and not contender.difference <= TOLERANCE:
+    if not contender.difference <= TOLERANCES.get(contender.prepared.precision, inf):
         contender.give_up(f"not timed: differs from PyTorch by {contender.difference:.1e} of the largest output")
 
 

@@ -12,12 +12,11 @@ from loopwright.baselines.task import Task
 from loopwright.errors import ArgumentError
 from loopwright.measurement.timer import Call, Clock, wall_clock
 from loopwright.registry import classes, unknown
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 
 if TYPE_CHECKING:
     import numpy as np
 
-FLOAT32 = "float32"
 OURS, REFERENCE = "loopwright", "eager"
 """The participants that every benchmark has: what the others are compared with, and whose outputs are right."""
 

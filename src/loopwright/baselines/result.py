@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from loopwright.baselines.participant import FLOAT32, OURS
+from loopwright.baselines.participant import OURS
+from loopwright.targets.target import FLOAT32
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class NetworkBenchmark:
         return sorted(self.results, key=lambda result: (result.median_ms is None, result.median_ms or 0.0))
 
     @property
-    def best_float32_peer(self) -> ParticipantResult | None:
-        """The fastest of the others that computes in float32."""
-        peers = (result for result in self.ranked if result.stock and result.precision == FLOAT32)
+    def best_peer(self) -> ParticipantResult | None:
+        """The fastest of the others that computes in float32, or as ours does."""
+        precisions = (FLOAT32, self.ours.precision)
+        peers = (result for result in self.ranked if result.stock and result.precision in precisions)
         return next((result for result in peers if result.median_ms is not None), None)

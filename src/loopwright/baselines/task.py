@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loopwright import targets
 from loopwright.errors import ArgumentError
 from loopwright.targets.processors import require_runnable
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,8 @@ class Task:
 
     ``model`` is what `loopwright.models.resolve` takes, or a folder that `optimize` wrote; weights and input are drawn
     from ``seed``. ``input_shape`` is (N, C, H, W). ``folder`` is a temporary folder that the participants share,
-    ``store`` the file or address where our own timings are kept, ``trials`` what an autotuner may try.
+    ``store`` the file or address where our own timings are kept, ``trials`` what an autotuner may try,
+    ``precision`` what our own products may be rounded to.
     """
 
     model: str
@@ -37,10 +38,11 @@ class Task:
     store: Path | str | None = field(default=None, repr=False)  # an address may hold a password
     trials: int = 0
     seed: int = 0
+    precision: str = FLOAT32
 
     @property
     def hardware(self) -> Target:
-        return replace(targets.named(self.target), threads=self.threads)
+        return replace(targets.named(self.target, precision=self.precision), threads=self.threads)
 
     def images(self) -> np.ndarray:
         """The input, float32."""
@@ -92,11 +94,11 @@ def input_shape_of(model: str, wanted: Shape | None) -> Shape:
     return shape
 
 
-def runnable(target: str, threads: int | None) -> Target:
-    """The target of that name with ``threads`` threads (its own number without it).
+def runnable(target: str, threads: int | None, precision: str = FLOAT32) -> Target:
+    """The target of that name with ``threads`` threads (its own number without it), and a precision.
 
-    Raises `ArgumentError` for an unknown one, or one that is not here.
+    Raises `ArgumentError` for an unknown one, one that is not here, or one that has no such precision.
     """
-    hardware = targets.named(target)
+    hardware = targets.named(target, precision=precision)
     require_runnable(hardware)
     return replace(hardware, threads=threads or hardware.threads)

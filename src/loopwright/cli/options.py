@@ -33,6 +33,15 @@ CompileTarget = Annotated[
     ),
 ]
 
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|tf32",
+        help="What products are computed in: float32, or tf32 on the tensor cores of an NVIDIA GPU of sm_80 or later, "
+        "which rounds their factors to 10 bits of the fraction.",
+    ),
+]
+
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads to run on; as many as there are processors without it.")
 ]

@@ -73,8 +73,9 @@ def build_kernel(
     whole: int | None = None,
     prologue: Epilogue | None = None,
 ) -> Kernel:
-    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest. Without
-    ``blocks`` at most a vector's lanes of channels lie side by side.
+    """The kernel of ``form`` for ``n`` images; without a schedule the one that is expected to be fastest, as where it
+    is one for tensor cores, which take neither a prologue nor every form. Without ``blocks`` at most a vector's lanes
+    of channels lie side by side.
 
     With ``read``, the form's input is these channels of ``x``. With ``whole``, ``out`` has so many channels, in blocks
     as large as those of the form's output, and an int32 parameter before it says at which block the results start.
@@ -152,6 +153,7 @@ def _stages(
         chosen = schedule if schedule and not stages else backend.variants(image, target, None, n)[0]
         image = _reading(image, read) if read and not stages else image
         block = target.activation_block if stages else input_block
+        chosen = backend.fitting(image, chosen, target, n, block, prologue=panel_threads > 0)
         stages.append(_Stage(image, parts, chosen, backend.pack(image, chosen, block, panel_threads)))
         first += len(own.contractions)
     return stages

@@ -16,16 +16,20 @@ from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.measurement.build import Compiled
 from loopwright.measurement.device import Device, device_of
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest output, that float32 sums in another order explain."""
+
+TF32_TOLERANCE = 2e-3
+"""The same where factors are rounded to the 10 bits of tf32's fraction, by at most 5e-4 of their values (that of an
+activation, of which the other bits are dropped, by 1e-3). The largest on an H100 was 5e-4."""
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Random inputs of an operator, and what PyTorch makes of them, as images (`loopwright.lowering.axes`). ``extra``
-    are the epilogue's tensors in order, ``device`` where kernels run."""
+    are the epilogue's tensors in order, ``device`` where kernels run, ``tolerance`` what they may differ by."""
 
     x: np.ndarray
     weights: tuple[np.ndarray, ...]
@@ -33,6 +37,7 @@ class Agreement:
     expected: np.ndarray
     lanes: int
     device: Device
+    tolerance: float = TOLERANCE
 
     @classmethod
     def of(cls, form: OperatorForm, n: int, epilogue: Epilogue, target: Target, seed: int = 0) -> Agreement:
@@ -53,7 +58,7 @@ class Agreement:
         lanes = target.activation_block
         stored = None if residual is None else to_blocked(residual, lanes)
         extra = tuple(tensor for tensor in (scale, shift, stored) if tensor is not None)
-        return cls(to_image(x, form), weights, extra, expected, lanes, device_of(target))
+        return cls(to_image(x, form), weights, extra, expected, lanes, device_of(target), tolerance_of(target))
 
     def error(self, kernel: Kernel, compiled: Compiled) -> float:
         """The largest difference from PyTorch's output, relative to the largest output; NaN counts as infinite."""
@@ -64,6 +69,11 @@ class Agreement:
         difference = np.abs(from_blocked(self.device.array(tensors[-1])) - self.expected).max()
         error = float(difference / max(float(np.abs(self.expected).max()), 1e-6))
         return error if error == error else float("inf")
+
+
+def tolerance_of(target: Target) -> float:
+    """What an operator on a target may differ by."""
+    return TOLERANCE if target.precision == FLOAT32 else TF32_TOLERANCE
 
 
 def _finished(

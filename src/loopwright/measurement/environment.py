@@ -24,7 +24,7 @@ def environment(target: Target) -> dict[str, str]:
         "python": platform.python_version(),
         "tvm": version("apache-tvm"),
         "numpy": version("numpy"),
-        "target": json.dumps(target.tvm_target, sort_keys=True),
+        "target": json.dumps(target.identity, sort_keys=True),
         "threads": str(target.threads),
     }
 

@@ -42,7 +42,7 @@ class Wanted:
     @property
     def key(self) -> str:
         """Equal for kernels that are the same code, made by the same versions."""
-        target = json.dumps(self.target.tvm_target, sort_keys=True)
+        target = json.dumps(self.target.identity, sort_keys=True)
         made_by = f"{__version__} {version('apache-tvm')}"
         text = f"{self.form.key} n={self.n} {self.epilogue} {target} {self.schedule} {made_by}"
         return sha256(text.encode()).hexdigest()[:24]

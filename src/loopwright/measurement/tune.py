@@ -15,7 +15,7 @@ from loopwright.lowering.kernel import Kernel, schedules
 from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.threads import set_threads
-from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.build import Compiled, compile_function
 from loopwright.measurement.device import device_of
 from loopwright.measurement.kernel_files import KernelFiles, Wanted
@@ -169,7 +169,7 @@ def _compiled(files: KernelFiles | None, wanted: Wanted, kernel: Kernel) -> Comp
 
 def _check(agreement: Agreement, built: Built) -> None:
     error = agreement.error(built.kernel, built.compiled)
-    if error > TOLERANCE:
+    if error > agreement.tolerance:
         raise TuningError("check", f"{built.schedule}: differs from PyTorch by {error:.1e} of the largest output")
 
 

@@ -9,6 +9,7 @@ from loopwright.baselines.participant import OURS
 from loopwright.baselines.result import NetworkBenchmark, ParticipantResult
 from loopwright.report import formats
 from loopwright.report.numbers import Cell, Rows
+from loopwright.targets.target import FLOAT32
 
 HEADINGS = (
     "participant",
@@ -39,21 +40,21 @@ def reasons(benchmark: NetworkBenchmark) -> list[str]:
 
 
 def summary(benchmark: NetworkBenchmark) -> str:
-    """Ours against the best float32 peer, in one sentence."""
-    ours, best = benchmark.ours.median_ms, benchmark.best_float32_peer
+    """Ours against the best peer, in one sentence."""
+    ours, best, precision = benchmark.ours.median_ms, benchmark.best_peer, benchmark.ours.precision or FLOAT32
     runs_on = benchmark.environment.get("gpu") or formats.threads(benchmark.threads)
-    name = f"{benchmark.model} at {formats.shape(benchmark.input_shape)}, {runs_on}, float32"
+    name = f"{benchmark.model} at {formats.shape(benchmark.input_shape)}, {runs_on}, {precision}"
     if ours is None:
         return f"{name}: loopwright has no timing: {benchmark.ours.reason}"
     if best is None or best.median_ms is None:
-        return f"{name}: loopwright {formats.milliseconds(ours)} ms, no float32 peer"
+        return f"{name}: loopwright {formats.milliseconds(ours)} ms, no {precision} peer"
     peer = f"{best.name} {formats.milliseconds(best.median_ms)} ms"
     return f"{name}: loopwright {formats.milliseconds(ours)} ms, best peer {peer}: {against(best.median_ms, ours)}"
 
 
 def compared(benchmark: NetworkBenchmark) -> list[str]:
-    """A sentence for each optimized network that was timed beside ours and the best float32 peer."""
-    best = benchmark.best_float32_peer
+    """A sentence for each optimized network that was timed beside ours and the best peer."""
+    best = benchmark.best_peer
     others = [(OURS, benchmark.ours.median_ms), *([(best.name, best.median_ms)] if best else [])]
     lines = []
     for result in benchmark.results:

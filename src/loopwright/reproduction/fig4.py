@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from loopwright.baselines.beside import Beside
 from loopwright.baselines.networks import NETWORK_PROTOCOL, benchmark_network
-from loopwright.baselines.participant import FLOAT32, OURS, chosen, registered
+from loopwright.baselines.participant import OURS, chosen, registered
 from loopwright.baselines.task import Task, runnable
 from loopwright.errors import ArgumentError
 from loopwright.report import benchmark as benchmark_report
@@ -21,6 +21,7 @@ from loopwright.report.numbers import Cell, Rows, write_csv
 from loopwright.reproduction.fig4_training import SCRATCH, Recipe, Training, run_training, training_name
 from loopwright.reproduction.places import devices, on_places
 from loopwright.search.deliver import NetworkSpec, built, read_spec
+from loopwright.targets.target import FLOAT32
 
 if TYPE_CHECKING:
     from loopwright.search.progress import Progress

@@ -28,7 +28,7 @@ from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.settling import inherited
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.device import device_of
-from loopwright.measurement.network_agreement import require_agreement
+from loopwright.measurement.network_agreement import require_agreement, tolerance_of
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
@@ -285,7 +285,7 @@ def _all_compiled(
     """Raises `LoopwrightError` if what is compiled does not compute what was judged."""
     compiled = compile_apart(network, [own.module for own in built], target, latencies.schedule)
     for own, found in zip(built, compiled, strict=True):
-        require_agreement(network, own.judged, found)
+        require_agreement(network, own.judged, found, tolerance=tolerance_of(target))
     return compiled
 
 

@@ -27,6 +27,7 @@ from loopwright.errors import ArgumentError, DataError, LoopwrightError, StoreEr
 from loopwright.files import write_atomically
 from loopwright.measurement.timer import Measurement, Protocol
 from loopwright.search.budget import OPERATORS
+from loopwright.targets.target import FLOAT32
 
 RUN, UNFINISHED = "run.json", ".unfinished"
 TRAINING, REQUEST = ".training", "request.json"
@@ -57,6 +58,7 @@ class RunArguments:
     seconds: float | None = None
     parameters: float = 1.0
     weights: str | None = None
+    precision: str = FLOAT32
 
 
 @dataclass(frozen=True)

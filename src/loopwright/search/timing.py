@@ -129,7 +129,7 @@ class OperatorLatencies:
         if choice.key not in self._estimates:
             cycles = backend_of(self._target).cycles
             stages = ((form, self._schedules(form)[0]) for form in choice.form.stages)
-            self._estimates[choice.key] = sum(cycles(form, first, self._target) for form, first in stages)
+            self._estimates[choice.key] = sum(cycles(form, first, self._target, self._n) for form, first in stages)
         return self._estimates[choice.key]
 
     def _found(self, form: OperatorForm, name: str) -> OperatorLatency:

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from loopwright.errors import ArgumentError
 from loopwright.registry import modules, unknown
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, TF32, Target
+
+PRECISIONS = (FLOAT32, TF32)
 
 
 def registered() -> dict[str, Callable[[], Target]]:
@@ -24,14 +26,15 @@ def known() -> list[str]:
     return sorted(registered())
 
 
-def named(name: str, threads: int | None = None) -> Target:
-    """The target of that name, with as many ``threads`` as it has of its own unless they are given.
+def named(name: str, threads: int | None = None, precision: str = FLOAT32) -> Target:
+    """The target of that name, with as many ``threads`` as it has of its own unless they are given, and a
+    ``precision``.
 
-    Raises `ArgumentError` with the known names, or for a number of threads that the target cannot have.
+    Raises `ArgumentError` with the known names, or for a number of threads or a precision that the target cannot have.
     """
     if name not in registered():
         raise unknown("target", name, known())
-    target = registered()[name]()
+    target = _in_precision(registered()[name](), precision)
     if threads is None:
         return target
     if target.gpu is not None:
@@ -39,3 +42,14 @@ def named(name: str, threads: int | None = None) -> Target:
     if threads < 1:
         raise ArgumentError(f"a kernel needs at least 1 thread, not {threads}")
     return replace(target, threads=threads)
+
+
+def _in_precision(target: Target, precision: str) -> Target:
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    if precision not in target.precisions:
+        raise ArgumentError(
+            f"{precision} needs the tensor cores of an NVIDIA GPU of sm_80 or later, "
+            f"which target {target.name} has not; take precision {FLOAT32}"
+        )
+    return replace(target, precision=precision)

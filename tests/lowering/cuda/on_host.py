@@ -18,6 +18,8 @@ from tvm.tirx.buffer import is_buffer_var
 
 from loopwright.targets.target import Target
 
+SHARED = re.compile(r"extern __shared__ __align__\(\d+\) (\w+) (\w+)\[\];")
+WAIT = re.compile(r"(tvm_builtin_ptx_cp_async_wait_group_async_wait_group_(\d+))")
 HEADER = Path(__file__).parent / "on_host.h"
 SIGNATURE = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\) \{')
 
@@ -31,10 +33,17 @@ class Launch:
 
 
 def source_of(primfunc: tirx.PrimFunc, target: Target) -> str:
-    """The CUDA source of a function's kernels."""
+    """The CUDA source of a function's kernels, with what they call."""
     executable = tvm.compile(primfunc, tvm.target.Target(target.tvm_target))
-    source = executable.mod.imports[0].inspect_source()
-    return source[source.index('extern "C"') :]
+    return str(executable.mod.imports[0].inspect_source())
+
+
+def host_source(source: str) -> str:
+    """The kernels alone, as C++: ``on_host.h`` has what they call, and memory for arrays whose size they are told."""
+    kernels = SHARED.sub(r"\1* \2 = (\1*)dynamic_shared;", source[source.index('extern "C"') :])
+    found = set(WAIT.findall(kernels))
+    waits = "\n".join(f"static void {name}() {{ wait_group({number}); }}" for name, number in found)
+    return f"{waits}\n{kernels}"
 
 
 def launches(primfunc: tirx.PrimFunc) -> list[Launch]:
@@ -66,7 +75,7 @@ def _outermost_first(statement: object) -> Iterator[tirx.For]:
 
 def on_host(primfunc: tirx.PrimFunc, target: Target, folder: Path) -> Callable[..., None]:
     """The function on arrays of the host; it takes them in the order of its parameters."""
-    source = source_of(primfunc, target)
+    source = host_source(source_of(primfunc, target))
     kernels = list(SIGNATURE.finditer(source))
     runs = launches(primfunc)
     assert len(kernels) == len(runs)

@@ -29,12 +29,12 @@ SPILLED_BYTES = 32
 """A few values that are needed at the end only; a tile takes more."""
 
 
-def verified(primfunc: tirx.PrimFunc, target: Target) -> bool:
-    """TVM's verdict on every kernel of a function."""
+def verified(primfunc: tirx.PrimFunc, target: Target, shared_bytes: int = STATIC_SHARED_BYTES) -> bool:
+    """TVM's verdict on every kernel of a function, whose blocks may have so much shared memory."""
     limits = target.gpu
     assert limits is not None
     constraints = {
-        "max_shared_memory_per_block": STATIC_SHARED_BYTES,
+        "max_shared_memory_per_block": shared_bytes,
         "max_threads_per_block": limits.threads_per_block,
         "max_thread_x": limits.threads[0],
         "max_vector_bytes": 16,

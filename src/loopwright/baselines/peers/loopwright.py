@@ -37,4 +37,5 @@ class Loopwright(Participant):
         network, module = source
         with tuned(network, module, task.hardware, Tuning(store=task.store)) as choose:
             compiled = compile_network(network, module, task.hardware, choose)
-        return Ready(compiled.runner(task.images()), clock=device_of(task.hardware).network_clock)
+        clock = device_of(task.hardware).network_clock
+        return Ready(compiled.runner(task.images()), task.precision, clock)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from loopwright.baselines.onnx_file import onnx_file
-from loopwright.baselines.participant import FLOAT32, Participant, Ready
+from loopwright.baselines.participant import Participant, Ready
 from loopwright.baselines.task import Task
+from loopwright.targets.target import FLOAT32
 
 PRECISIONS = {"f32": FLOAT32, "bf16": "bfloat16", "f16": "float16"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import InputShape, Seed, StoreAddress, input_shape
+from loopwright.cli.options import InputShape, Precision, Seed, StoreAddress, input_shape
 from loopwright.errors import ArgumentError, LoopwrightError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def command(
     ] = None,
     store: StoreAddress = None,
     target: Annotated[str, typer.Option(help="The hardware: cpu, or cuda for the NVIDIA GPU that is here.")] = "cpu",
+    precision: Precision = "float32",
     seed: Seed = 0,
 ) -> None:
     """Time a network on Loopwright and on stock runtimes.
@@ -64,7 +65,7 @@ def command(
     from loopwright.baselines.participant import chosen
     from loopwright.baselines.task import Task, input_shape_of, runnable
 
-    hardware = runnable(target, threads)
+    hardware = runnable(target, threads, precision)
     if model == OPERATORS or "(" in model:
         _operators(model, hardware, rounds, csv)
         return
@@ -72,7 +73,7 @@ def command(
     others = [Beside(folder, expected_shape) for folder in _names(beside) or ()]
     participants = [*chosen(_names(peers), trials, hardware), *others]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
-        task = Task(model, expected_shape, target, hardware.threads, Path(folder), store, trials, seed)
+        task = Task(model, expected_shape, target, hardware.threads, Path(folder), store, trials, seed, precision)
         found = _timed(task, participants, rounds)
     _show(found, csv)
 

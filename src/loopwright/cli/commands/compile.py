@@ -15,6 +15,7 @@ from loopwright.cli.options import (
     InputShape,
     Json,
     ModelOrFolder,
+    Precision,
     Seed,
     StoreAddress,
     Threads,
@@ -34,6 +35,7 @@ def command(
         typer.Option("--out", "-o", metavar="FILE", help="The file to write, such as net.so.", show_default=False),
     ],
     target: CompileTarget = "cpu",
+    precision: Precision = "float32",
     threads: Threads = None,
     tune: Tune = True,
     store: StoreAddress = None,
@@ -57,7 +59,12 @@ def command(
         progress.stage("Compile")
         tuning = Tuning(tune, store, progress.advance)
         written = write_network(
-            model, out, wanted_shape, target, threads=threads, tuning=tuning, weights=weights, seed=seed
+            *(model, out, wanted_shape, target),
+            threads=threads,
+            precision=precision,
+            tuning=tuning,
+            weights=weights,
+            seed=seed,
         )
     if json:
         typer.echo(dumps(_facts(written), indent=1))
@@ -75,6 +82,7 @@ def _facts(written: WrittenNetwork) -> dict[str, Any]:
         "kernels": written.kernels,
         "target": written.target.name,
         "threads": written.target.threads,
+        "precision": written.target.precision,
         "notes": list(written.notes),
         "difference": written.difference,
         "latency_samples_ms": None if written.timing is None else list(written.timing.samples_ms),
@@ -86,7 +94,7 @@ def _lines(written: WrittenNetwork) -> Iterator[str]:
 
     size, weights = formats.megabytes(written.file_bytes), formats.megabytes(written.weight_bytes)
     yield f"wrote       {written.path}: {size}, weights {weights}"
-    yield f"kernels     {written.kernels} different ones for {written.target.name}, {formats.hardware(written.target)}"
+    yield f"kernels     {written.kernels} different ones for {written.target.label}, {formats.hardware(written.target)}"
     for note, times in Counter(written.notes).items():
         yield f"note        {note}{f' ({times} times)' if times > 1 else ''}"
     if written.timing is None or written.difference is None:

@@ -16,6 +16,7 @@ from loopwright.cli.options import (
     InputShape,
     Json,
     Log,
+    Precision,
     ProgressOption,
     ProgressStyle,
     Seed,
@@ -48,6 +49,7 @@ def command(
     target: Annotated[
         str, typer.Option(help="The hardware to be fast on: cpu, or cuda for the NVIDIA GPU that is here.")
     ] = "cpu",
+    precision: Precision = "float32",
     data: Data = None,
     strategy: Annotated[
         str, typer.Option(help="How to look for the best network: exact, evolution or random (the paper's).")
@@ -130,6 +132,7 @@ def command(
             model,
             wanted_shape,
             target=target,
+            precision=precision,
             out=out,
             data=data,
             strategy=strategy,
