@@ -43,10 +43,10 @@ class Results:
         pixels."""
         channels, eight, one = vector
         number, channel = self.position.number(eight, self.position.column * 2 + one), self.position.channel(channels)
-        pixel = self.position.pixel(number)
-        pixel = tuple(first + own for first, own in zip(self.position.origin, pixel, strict=True))
-        stores = [store for own in self.placements for store in self._stores(own, pixel, channel)]
-        guard = all_of([*self.position.exists(number), *self._in_output(*pixel, channel)])
+        places = zip(self.position.origin, self.position.pixel(number), strict=True)
+        image, row, column = (first + own for first, own in places)
+        stores = [store for own in self.placements for store in self._stores(own, (image, row, column), channel)]
+        guard = all_of([*self.position.exists(number), *self._in_output(image, row, column, channel)])
         return sequence(stores) if guard is True else tirx.IfThenElse(guard, sequence(stores), None)
 
     def _in_output(self, image: Expression, row: Expression, column: Expression, channel: Expression) -> list[Any]:
