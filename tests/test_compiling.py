@@ -123,7 +123,7 @@ def test_a_failure_leaves_an_older_file_and_nothing_else(model, tmp_path, monkey
     out.parent.mkdir()
     out.write_text("older")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise failure
 
     monkeypatch.setattr(compiling, "require_agreement", fail)

@@ -117,8 +117,7 @@ def optimize(
     device = device or ("cpu" if targets.named(target).gpu is None else "cuda")
     arguments = RunArguments(
         target, _text(data), configurations, images, seed, device, legality, tolerance, _text(calibration),
-        strategy, operators, seconds, parameters, _text(weights),
-        precision,
+        strategy, operators, seconds, parameters, _text(weights), precision,
     )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
     where = store or default_path()

@@ -139,6 +139,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "model": "resnet34",
         "example_input": (2, 3, 32, 32),
         "target": "cpu",
+        "precision": "float32",
         "out": out,
         "data": None,
         "strategy": "exact",
