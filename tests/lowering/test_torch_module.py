@@ -17,6 +17,7 @@ from loopwright.lowering.torch_module import OperatorModule
 from loopwright.operators import parse
 from loopwright.operators.conv2d import Conv2d
 from loopwright.transformations import TransformationSequence
+from tests.properties.checks import lowerings_agree
 from tests.sampling import integers, random_nest, random_operator
 
 
@@ -63,6 +64,12 @@ def module_of(sequence: str, bias: bool = False) -> tuple[OperatorModule, nn.Con
     form = operator_form(TransformationSequence.parse(sequence).apply(operator.nest()))
     conv = convolution(operator, bias=bias)
     return OperatorModule.from_conv(form, conv), conv
+
+
+def test_a_single_output_is_summed_from_several_statements() -> None:
+    base = parse("conv2d(n=3, co=1, ci=1, oh=1, ow=1, kh=2, kw=2)").nest()
+    nest = TransformationSequence.parse("partition(kh, 1) -> on s0: bottleneck(kw, 2)").apply(base)
+    lowerings_agree(nest)
 
 
 def test_a_module_keeps_little_beside_its_weights() -> None:

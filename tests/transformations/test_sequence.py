@@ -16,7 +16,7 @@ NEST = parse("conv2d(co=64, ci=64, oh=32, ow=32, kh=3, kw=3)").nest()
 def test_all_transformations_register_by_file() -> None:
     program = {"reorder", "split", "tile", "fuse", "partition", "unroll"}
     neural = {"group", "bottleneck", "depthwise", "untie", "drop"}
-    marks = {"vectorize", "parallel", "prefetch", "bind"}
+    marks = {"vectorize", "parallel", "prefetch", "bind", "rfactor"}
     assert registered().keys() == program | neural | marks
     assert {name for name, transformation in registered().items() if transformation.marks} == marks
     assert {name for name, transformation in registered().items() if transformation.neural} == neural

@@ -179,8 +179,8 @@ class OperatorModule(nn.Module):
     def _gathered(self, results: Sequence[Tensor]) -> Tensor:
         """The sum over the contractions of what each gives to every output; a zero is appended for nothing."""
         outputs = [
-            functional.pad(result.flatten(1), (0, 1)).index_select(1, self.get_buffer(self._tables[number]))
-            for number, result in enumerate(results)
+            functional.pad(flat, (0, 1)).index_select(1, self.get_buffer(self._tables[number]))
+            for number, flat in enumerate(result.reshape(result.shape[0], -1) for result in results)
         ]
         return torch.stack(outputs).sum(0).reshape(-1, *self._inner.output_shape)
 
