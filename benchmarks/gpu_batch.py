@@ -28,13 +28,15 @@ from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.cuda.tensor import variants
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
+from loopwright.measurement.agreement import TF32_TOLERANCE, TOLERANCE
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.operators import parse
 from loopwright.report.numbers import write_csv
+from loopwright.targets.target import FLOAT32, TF32
 
 SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))
 OPERATORS = tuple(f"conv2d(co={c}, ci={c}, oh={size}, ow={size}, kh=3, kw=3)" for c, size in SIZES)
-TOLERANCES = {"float32": 1e-4, "tf32": 2e-3}
+TOLERANCES = {FLOAT32: TOLERANCE, TF32: TF32_TOLERANCE}
 FLOAT32_BESIDE = 2
 SECONDS_OF_A_KERNEL = 60.0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from loopwright.targets.target import TF32
+
 WARP = 32
-PRECISIONS = ("tf32",)
+PRECISIONS = (TF32,)
 """What factors are rounded to; sums are float32 in all of them."""
 
 
