@@ -3,7 +3,8 @@ loop be parallel, vectorized or bound exactly where we call that legal.
 
 TVM sees a statement as a block whose iterators are the loops' index expressions. It refuses all loops of a block, for
 no dependence, where these are not quasi-affine and independent (after most restrictions); there it says so, and only
-its acceptance would count. Binding is asked of a block axis: reductions over threads are another program for TVM.
+its acceptance would count. Binding is asked of a block axis: reductions over threads are another program for TVM. A
+loop with partial results of its own is an axis of the block's output for TVM, and no part of a reduction.
 """
 
 from __future__ import annotations
@@ -25,20 +26,25 @@ NOT_AFFINE = "violates condition #2 as a local reduction block"
 
 
 def block_function(statement: Statement) -> tirx.PrimFunc:
-    """The loops around one block that accumulates the statement's product; reads outside of the input are left out of
-    the question, for only the output carries dependences."""
+    """The loops around one block that accumulates the statement's product; what is read is left out of the question
+    (reads outside of the input, the part that rfactored loops have in a place), for only the output carries
+    dependences."""
     computation = statement.computation
     loops = {loop.name: tirx.Var(loop.name, "int32") for loop in statement.loops}
     own = {name: tirx.Var(f"v_{name}", "int32") for name in computation.names}
+    partial = {loop.name: tirx.Var(f"v_{loop.name}", "int32") for loop in statement.rfactored}
     kinds = (tirx.IterVar.CommReduce, tirx.IterVar.DataPar)
     iterators = [
-        tirx.IterVar(tvm.ir.Range(0, extent), own[name], kinds[name in computation.output_iterators])
-        for name, extent in computation.extents.items()
+        *(_iterator(statement.extents[name], axis, tirx.IterVar.DataPar) for name, axis in partial.items()),
+        *(
+            _iterator(extent, own[name], kinds[name in computation.output_iterators])
+            for name, extent in computation.extents.items()
+        ),
     ]
-    weight, output = (
-        tirx.decl_buffer(access.shape, "float32", access.tensor) for access in (computation.weight, computation.output)
-    )
-    place, read = _at(computation.output, own), _at(computation.weight, own)
+    weight = tirx.decl_buffer(computation.weight.shape, "float32", computation.weight.tensor)
+    shape = (*(loop.extent for loop in statement.rfactored), *computation.output.shape)
+    output = tirx.decl_buffer(shape, "float32", computation.output.tensor)
+    place, read = [*partial.values(), *_at(computation.output, own)], _at(computation.weight, own)
     block = s_tir.SBlock(
         iterators,
         [_region(output, place), _region(weight, read)],
@@ -47,12 +53,20 @@ def block_function(statement: Statement) -> tirx.PrimFunc:
         tirx.BufferStore(output, output[place] + weight[read], place),
         tirx.BufferStore(output, tirx.const(0.0, "float32"), place),
     )
-    values = [value(statement.index[name].simplify(statement.extents), loops) for name in computation.names]
+    summed = {**loops, **dict.fromkeys(partial, tirx.const(0, "int32"))}
+    values = [
+        *(loops[name] for name in partial),
+        *(value(statement.index[name].simplify(statement.extents), summed) for name in computation.names),
+    ]
     body: tirx.Stmt = s_tir.SBlockRealize([_integer(v) for v in values], True, block)
     for loop in reversed(statement.loops):
         body = tirx.For(loops[loop.name], 0, loop.extent, ForKind.SERIAL, body)
     root = s_tir.SBlockRealize([], True, s_tir.SBlock([], [], [], "root", body))
     return tirx.PrimFunc([weight, output], root).with_attr({"global_symbol": "main"})
+
+
+def _iterator(extent: int, axis: tirx.Var, kind: int) -> tirx.IterVar:
+    return tirx.IterVar(tvm.ir.Range(0, extent), axis, kind)
 
 
 def _at(access: Access, own: dict[str, tirx.Var]) -> list[Expression]:
