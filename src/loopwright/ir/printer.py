@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loopwright.ir.affine import Affine, var
 from loopwright.ir.loopnest import Access, Case, LoopNest, Projection, Statement
@@ -34,12 +34,9 @@ def _statement_lines(nest: LoopNest, statement: Statement) -> Iterator[str]:
         comment = f"  # {', '.join(notes)}" if notes else ""
         yield f"{'  ' * depth}for {loop.name} in {loop.extent}:{comment}"
     computation = statement.computation
-    written, read, weight = (
-        _element(access, statement) for access in (computation.output, computation.input, nest.weight)
-    )
-    factored = [loop.name for loop in statement.rfactored]
-    if factored:
-        written = written.replace("output[", f"partial[{', '.join(factored)}, ", 1)
+    read, weight = (_element(own.tensor, _places(own, statement)) for own in (computation.input, nest.weight))
+    factored, places = [loop.name for loop in statement.rfactored], _places(computation.output, statement)
+    written = _element("partial", [*factored, *places]) if factored else _element(computation.output.tensor, places)
     yield f"{'  ' * len(statement.loops)}{statement.name}: {written} += {read} * {weight}"
     if factored:
         yield f"combined: {_combined(nest, statement)}"
@@ -47,15 +44,20 @@ def _statement_lines(nest: LoopNest, statement: Statement) -> Iterator[str]:
 
 def _combined(nest: LoopNest, statement: Statement) -> str:
     """What adds up the partial results of a statement when it has run."""
-    places = ", ".join(f"o{k}" for k in range(len(nest.computation.output.index)))
-    names = ", ".join(loop.name for loop in statement.rfactored)
+    output = nest.computation.output
+    places = [f"o{k}" for k in range(len(output.index))]
+    partial = _element("partial", [*(loop.name for loop in statement.rfactored), *places])
     ranges = ", ".join(f"{loop.name} in {loop.extent}" for loop in statement.rfactored)
-    return f"output[{places}] += partial[{names}, {places}] for {ranges}"
+    return f"{_element(output.tensor, places)} += {partial} for {ranges}"
 
 
-def _element(access: Access, statement: Statement) -> str:
-    index = [expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index]
-    return f"{access.tensor}[{', '.join(map(str, index))}]"
+def _places(access: Access, statement: Statement) -> list[str]:
+    index = (expression.substitute(statement.coordinates).simplify(statement.extents) for expression in access.index)
+    return list(map(str, index))
+
+
+def _element(tensor: str, places: Sequence[str]) -> str:
+    return f"{tensor}[{', '.join(places)}]"
 
 
 def _case(nest: LoopNest, case: Case) -> str:
