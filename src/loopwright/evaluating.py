@@ -16,7 +16,7 @@ from loopwright.compiling import compile_target, compiled_here
 from loopwright.errors import ArgumentError, CompileError
 from loopwright.lowering.network import library_input_shape, open_library, output_arrays
 from loopwright.lowering.threads import set_threads
-from loopwright.measurement.network_agreement import TOLERANCE, compared_inputs, greatest_difference
+from loopwright.measurement.network_agreement import compared_inputs, greatest_difference, tolerance_of
 from loopwright.models.devices import require_device
 from loopwright.models.images import Normalisation
 from loopwright.models.network import Network, Shape
@@ -25,7 +25,7 @@ from loopwright.report import formats
 from loopwright.search.progress import Progress, SilentProgress
 from loopwright.search.tuning import Tuning
 from loopwright.targets.processors import require_runnable
-from loopwright.targets.target import Target
+from loopwright.targets.target import FLOAT32, Target
 from loopwright.training.classes import class_count
 from loopwright.training.evaluation import EvaluationImages, Form, Predictions, predictions
 from loopwright.training.folder import RESULT
@@ -86,6 +86,7 @@ def evaluate(
     device: str = "cpu",
     target: str = "cpu",
     threads: int | None = None,
+    precision: str = FLOAT32,
     tune: bool = True,
     store: Path | str | None = None,
     weights: Path | str | None = None,
@@ -97,9 +98,10 @@ def evaluate(
     """The top-1 accuracy of a network over the test images in ``data``, or ``images`` of them, in PyTorch on ``device``
     and, unless ``compiled`` is off, compiled; with the speed of both.
 
-    ``model``, ``example_input``, ``target``, ``threads``, ``tune``, ``store``, ``weights`` and ``seed`` are as for
-    `compile`; ``artefact`` is a shared library that was compiled before, to be run instead. ``batch`` is how many
-    images the compiled network takes at once: without it as many as the network's input has, or as the artefact takes.
+    ``model``, ``example_input``, ``target``, ``threads``, ``precision``, ``tune``, ``store``, ``weights`` and ``seed``
+    are as for `compile`; ``artefact`` is a shared library that was compiled before, in that precision, to be run
+    instead. ``batch`` is how many images the compiled network takes at once: without it as many as the network's input
+    has, or as the artefact takes.
     Images are normalised by ``normalisation``, or as the folder's network was trained, or by the training images in
     ``data``; with ``resize`` they may be of another size than the network's input.
 
@@ -107,7 +109,7 @@ def evaluate(
     more than 0.1 points apart.
     """
     require_device(device)
-    hardware = compile_target(target, threads)
+    hardware = compile_target(target, threads, precision)
     for name, value in (("images", images), ("batch", batch)):
         if value is not None and value < 1:
             raise ArgumentError(f"{name}={value} is too few; give at least 1")
@@ -209,7 +211,7 @@ def _of_artefact(path: Path, network: Network, module: nn.Module, target: Target
         return torch.from_numpy(scores)
 
     difference = greatest_difference(module, run, compared_inputs(with_batch(network, wanted[0])))
-    if not difference <= TOLERANCE:
+    if not difference <= tolerance_of(target):
         raise ArgumentError(
             f"{path} is not {network.name} with these weights: it differs from PyTorch by {difference:.1e} of the "
             "largest output; compile it again"

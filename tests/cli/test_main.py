@@ -69,6 +69,7 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
             "tf32 needs the tensor cores of an NVIDIA GPU of sm_80 or later, which target cpu has not; take precision",
         ),
         (["compile", "resnet34", "-o", "x.so", "--target", "cuda-sm_75", "--precision", "tf32"], "target cuda-sm_75"),
+        (["evaluate", "resnet34", "--data", "x", "--precision", "tf32"], "which target cpu has not"),
         (["benchmark", "resnet34", "--precision", "half"], "unknown precision 'half'; known: float32, tf32"),
         (["discover"], "Missing option '--operator'"),
         (["discover", "--operator", "conv2d(co=8"], "at character 12: conv2d(co=8»"),
