@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import tvm
+from tvm import tirx
 
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.ir.loopnest import LoopNest
@@ -17,7 +18,7 @@ from loopwright.lowering.kernel import build_kernel
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.literal import literal_primfunc
 from loopwright.lowering.torch_module import OperatorModule
-from loopwright.measurement.build import compile_function
+from loopwright.measurement.build import Compiled, compile_function
 from loopwright.targets.cpu import cpu
 from loopwright.targets.target import Target
 
@@ -81,8 +82,14 @@ def by_literal_code(nest: LoopNest, tensors: Tensors) -> np.ndarray:
     """What the nest gives, compiled loop by loop."""
     output = np.full(nest.computation.output.shape, np.nan, np.float32)
     arrays = [tvm.runtime.tensor(array) for array in (tensors.x, *tensors.weights, output)]
-    compile_function(literal_primfunc(nest), cpu())(*arrays)
+    _compiled_as_it_is(literal_primfunc(nest), cpu())(*arrays)
     return arrays[-1].numpy()
+
+
+def _compiled_as_it_is(primfunc: tirx.PrimFunc, target: Target) -> Compiled:
+    """Without most of what LLVM does to make code fast, which takes longer than all else."""
+    quick = tvm.target.Target({**target.tvm_target, "opt-level": 1})
+    return tvm.compile(primfunc, quick).jit()[primfunc.attrs["global_symbol"]]
 
 
 def by_kernel(form: OperatorForm, tensors: Tensors, target: Target | None = None) -> np.ndarray:
