@@ -20,6 +20,7 @@ from torch import nn
 import loopwright.api  # noqa: F401 - so that no session imports it
 from loopwright.cli.main import run
 from loopwright.legality.verdict import Verdict
+from loopwright.measurement.timer import Protocol
 from loopwright.models.trace import trace
 from loopwright.search import run as search_run
 from loopwright.store import Store, VerdictKey
@@ -114,6 +115,7 @@ def main(folder: Path, seed: int, kills: int, longest_s: float, arguments: list[
     torch.set_num_threads(1)
     trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.zeros(1, 3, 8, 8))  # what it imports takes seconds
     log_what_is_recorded(folder / "log")
+    search_run.NETWORKS = Protocol(rounds=31, sample_ms=5.0)
     start = time.monotonic()
     whole = Session(
         [*arguments, "--store", str(folder / "whole.sqlite"), "--out", str(folder / "whole")], folder / "output"

@@ -78,12 +78,12 @@ def test_the_command_delivers_a_folder_that_loads(finished: tuple[Path, str]) ->
     loaded = loopwright.load(folder).eval()
     assert loaded(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
     counts = {stage.name: stage.count for stage in summary.funnel}
-    assert counts["drawn"] == counts["valid"] == 8
-    assert counts["legal by capacity"] <= counts["legal by structure"] <= 8
+    assert 0 < counts["drawn"] == counts["valid"] <= 8, "no more where few operators turn out faster"
+    assert counts["legal by capacity"] <= counts["legal by structure"] <= counts["valid"]
     assert summary.chosen.parameters == sum(parameter.numel() for parameter in loaded.parameters())
     assert told.splitlines()[-1] == speedup_line(summary)
     assert (folder / "report.html").stat().st_size > 10_000
-    assert [candidate.number for candidate in summary.candidates] == list(range(1, 9))
+    assert [candidate.number for candidate in summary.candidates] == list(range(1, counts["drawn"] + 1))
     timed = [candidate for candidate in summary.candidates if candidate.operators]
     assert len(timed) == counts["legal by capacity"]
     assert sum(candidate.network_latency_ms is not None for candidate in summary.candidates) == counts["timed"]

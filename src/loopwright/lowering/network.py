@@ -25,6 +25,7 @@ from loopwright.errors import ArgumentError, CompileError
 from loopwright.lowering.fallback import schedule_fallbacks
 from loopwright.lowering.linked_constants import SOURCE_FILE, LinkedConstants, link_options
 from loopwright.lowering.network_kernels import NetworkKernels, ScheduleChoice
+from loopwright.lowering.passes import pass_context
 from loopwright.lowering.relax_import import import_network
 from loopwright.lowering.rewriting import Rewriting
 from loopwright.lowering.threads import set_threads
@@ -271,5 +272,5 @@ def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> 
         *passes.finalize_passes(tvm_target),
     ]
     options = {} if target.gpu is None else {"relax.backend.use_cuda_graph": True}
-    with tvm_target, tvm.transform.PassContext(config=options):
+    with tvm_target, pass_context(target, options):
         return tvm.compile(module, tvm_target, relax_pipeline=tvm.transform.Sequential(lower))

@@ -8,6 +8,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
+from loopwright.lowering.passes import pass_context
 from loopwright.lowering.threads import set_threads
 from loopwright.targets.target import Target
 
@@ -17,7 +18,7 @@ Compiled = Callable[..., None]
 def executable(primfunc: tirx.PrimFunc, target: Target) -> Any:
     """TVM's executable of the function, compiled for ``target``."""
     of_tvm = tvm.target.Target(target.tvm_target)
-    with of_tvm:  # where a compiler of other code than TVM's own looks for the architecture
+    with pass_context(target), of_tvm:  # where a compiler of other code than TVM's own looks for the architecture
         return tvm.compile(primfunc, of_tvm)
 
 

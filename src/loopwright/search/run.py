@@ -54,7 +54,8 @@ from loopwright.search.workers import Crew
 from loopwright.store import Store, VerdictKey
 from loopwright.targets.target import Target
 
-NETWORK_ROUNDS = 31
+NETWORKS = Protocol(rounds=31, sample_ms=50.0)
+"""How compiled networks are timed."""
 
 CAPACITY_CHECKS = (CALIBRATED, FISHER)
 ORIGINAL_CHECK = f"{CALIBRATED}, original"
@@ -275,8 +276,7 @@ def _on_all_images(evaluation: Evaluation, judge: Judge) -> tuple[dict[int, Judg
 
 def _measured(compiled: Sequence[CompiledNetwork], images: np.ndarray, target: Target) -> list[Measurement]:
     """All networks in one interleaved run."""
-    protocol, clock = Protocol(rounds=NETWORK_ROUNDS, sample_ms=50.0), device_of(target).network_clock
-    return measure([own.runner(images) for own in compiled], protocol, clock)
+    return measure([own.runner(images) for own in compiled], NETWORKS, device_of(target).network_clock)
 
 
 def _all_compiled(
