@@ -158,7 +158,7 @@ def _cycles(digits: Digits, share_inside: float, target: Target) -> float:
     rounds = -(-tasks // target.threads)
     start = CYCLES_PER_START if target.threads > 1 else 0
     run = max(rounds * compute, streamed / target.threads) + cold / target.threads + start
-    updates = _updates(digits)
+    updates = _updates(digits, len(strips))
     return run * (1 + updates / FEW_UPDATES + (updates / MANY_UPDATES) ** 2)
 
 
@@ -226,13 +226,12 @@ def _inputs_along(digits: Digits, kind: str, count: int, axis: int) -> int:
     return min((count - 1) * step + taps, count * taps)
 
 
-def _updates(digits: Digits) -> int:
-    """Updates written out: a tile's, for each kind of strip, twice where rows may lie outside."""
+def _updates(digits: Digits, strips: int) -> int:
+    """Updates written out: a tile's, for each kind of ``strips``, twice where rows may lie outside."""
     taps, vectors = digits.extent("tap"), digits.extent("channel") * digits.extent("row") * digits.extent("column")
-    strips = min(3, len(_strip_widths(digits)))
     tiled = {digit.dim for digit in digits.of("row") if digit.extent > 1}
     borders_known = not any(digit.dim in tiled for digit in digits.of("task", "walk"))
-    return strips * taps * vectors * (1 if borders_known or is_stationary(digits) else 2)
+    return min(3, strips) * taps * vectors * (1 if borders_known or is_stationary(digits) else 2)
 
 
 def _strip_widths(digits: Digits) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from math import gcd, prod
 
@@ -51,6 +51,8 @@ class Digits:
     digits: tuple[Digit, ...]
 
     def of(self, *kinds: str) -> tuple[Digit, ...]:
+        if len(kinds) == 1:
+            return self._by_kind.get(kinds[0], ())
         return tuple(digit for digit in self.digits if digit.kind in kinds)
 
     def extent(self, kind: str) -> int:
@@ -58,11 +60,15 @@ class Digits:
         return self._extents.get(kind, 1)
 
     @cached_property
-    def _extents(self) -> dict[str, int]:
-        extents: dict[str, int] = {}
+    def _by_kind(self) -> dict[str, tuple[Digit, ...]]:
+        found: dict[str, tuple[Digit, ...]] = {}
         for digit in self.digits:
-            extents[digit.kind] = extents.get(digit.kind, 1) * digit.extent
-        return extents
+            found[digit.kind] = (*found.get(digit.kind, ()), digit)
+        return found
+
+    @cached_property
+    def _extents(self) -> dict[str, int]:
+        return {kind: prod(digit.extent for digit in own) for kind, own in self._by_kind.items()}
 
     @cached_property
     def input_axes(self) -> Axes:
@@ -124,6 +130,7 @@ def cut(contraction: Contraction, schedule: CpuSchedule, input_block: int, panel
     return Digits(contraction, tuple(_CpuCutter(contraction.dims, schedule, input_block, panel_threads).digits()))
 
 
+@lru_cache(maxsize=4096)
 def largest_divisor(extent: int, bound: int) -> int:
     """The largest divisor of ``extent`` that is at most ``bound``."""
     return max(divisor for divisor in range(1, min(extent, bound) + 1) if extent % divisor == 0)

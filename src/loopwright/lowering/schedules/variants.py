@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -11,7 +11,7 @@ from loopwright.ir.contraction import OperatorForm
 from loopwright.ir.loopnest import FLOAT_BYTES
 from loopwright.lowering.layout import channel_block
 from loopwright.lowering.schedules.cost import ISSUED_PER_CYCLE, Tiling
-from loopwright.lowering.schedules.digits import cut
+from loopwright.lowering.schedules.digits import cut, largest_divisor, vector_divisor
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
@@ -24,6 +24,8 @@ PREFETCH_VECTORS = 64
 SMALL_UPDATES = 1 << 14
 """Vector multiply-adds that one core does in a few times what it takes to start another."""
 STACK_ARRAY_BYTES = 1024
+CHANNELS = (1, 2, 3, 4, 6, 8)
+"""Vectors of channels that a tile may hold."""
 WIDEST, WIDTHS = 28, 10
 """Of the tiles that are looked at: the most columns, and how many numbers of columns."""
 SMALL_IMAGES = range(3, 9)
@@ -40,12 +42,11 @@ def variants(form: OperatorForm, target: Target, given: Given | None = None) -> 
     """At most 24 schedules that differ for this form, by their estimates; the best of each algorithm that may win come
     first, since estimates compare tiles of one algorithm better than algorithms. All follow what is ``given``."""
     distinct: dict[object, tuple[float, CpuSchedule]] = {}
-    for schedule in map((given or Given()).imposed_on, _candidates(form, target)):
-        tiling = Tiling.of(form, schedule, target)
+    for tiling in _candidates(form, target, given or Given()):
         shapes, estimate = tiling.shapes, tiling.cycles
         known = distinct.get(shapes)
         if known is None or estimate < known[0]:
-            distinct[shapes] = (estimate, schedule)
+            distinct[shapes] = (estimate, tiling.schedule)
     ranked = sorted(distinct.values(), key=lambda pair: pair[0])
     leaders, others = _leaders(ranked)
     led = [_fetching(form, schedule, target) for schedule in leaders]
@@ -75,22 +76,31 @@ def _leaders(ranked: Sequence[tuple[float, CpuSchedule]]) -> tuple[list[CpuSched
     return leaders, [schedule for _, schedule in ranked if schedule not in leaders][:VARIANTS_AT_MOST]
 
 
-def _candidates(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
-    yield from _tiles(form, target)
+def _candidates(form: OperatorForm, target: Target, given: Given) -> Iterator[Tiling]:
+    for schedule in _tiles(form, target):
+        yield Tiling.of(form, given.imposed_on(schedule), target)
+    if given.fields or not any(map(windows, form.contractions)):
+        return
     block = channel_block(form.input_shape[0], target.vector_lanes)
-    filtered = [contraction for contraction in form.contractions if windows(contraction)]
-    for schedule in _filterings(target) if filtered else ():
-        cuts = [cut_windows(contraction, schedule, block) for contraction in filtered]
-        if any(cuts) and all(cut.growth_bytes <= MOST_GROWTH_BYTES for cut in cuts if cut):
-            yield schedule
+    for schedule in map(given.imposed_on, _filterings(target)):
+        cuts = [cut_windows(contraction, schedule, block) for contraction in form.contractions]
+        if any(cuts) and all(own.growth_bytes <= MOST_GROWTH_BYTES for own in cuts if own):
+            parts = (
+                own or cut(contraction, schedule, block)
+                for own, contraction in zip(cuts, form.contractions, strict=True)
+            )
+            yield Tiling(form, schedule, target, tuple(parts))
 
 
 def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
+    """Register tiles; of bounds that cut every dim alike the first, besides the whole height, which is written out."""
     lanes = [target.vector_lanes, target.vector_lanes // 2]
     columns, height = _column_tiles(_longest(form, 2), target), _longest(form, 1)
-    heights = sorted({1, 2, 4, height if height in SMALL_IMAGES else 1})
+    few = {1, 2, 4, height if height in SMALL_IMAGES else 1}
+    heights = sorted({*_unlike(sorted(few - {height}), _pixel_extents(form, 1)), *(few & {height})})
     one_thread = [False, True] if _is_small(form, target) else [False]
-    for width, channels, rows, column in product(lanes, (1, 2, 3, 4, 6, 8), heights, columns):
+    held = [(width, channels) for width in lanes for channels in _unlike(CHANNELS, _vectors(form, width))]
+    for (width, channels), rows, column in product(held, heights, columns):
         if _fits(channels, rows, column, width, target):
             spans = rows > 1 and rows == height
             unrolled = [False, True] if channels == 1 and _only_slides(form) else [spans]
@@ -123,10 +133,30 @@ def _fits(channels: int, rows: int, columns: int, lanes: int, target: Target) ->
     return in_registers and columns * lanes * FLOAT_BYTES < STACK_ARRAY_BYTES
 
 
+def _unlike(bounds: Sequence[int], extents: Collection[int]) -> list[int]:
+    """Of bounds, in ascending order, that leave every one of ``extents`` the same largest divisor, the first."""
+    first: dict[tuple[int, ...], int] = {}
+    for bound in bounds:
+        first.setdefault(tuple(largest_divisor(extent, bound) for extent in extents), bound)
+    return list(first.values())
+
+
+def _vectors(form: OperatorForm, lanes: int) -> set[int]:
+    """How many vectors of at most ``lanes`` an output channel dim may make, however many lanes other dims fill."""
+    dims = [dim for contraction in form.contractions for dim in contraction.of("out") if dim.output[0]]
+    widths = [lanes >> k for k in range(lanes.bit_length())]
+    return {dim.extent // vector_divisor(dim.extent, width) for dim in dims for width in widths}
+
+
 def _longest(form: OperatorForm, axis: int) -> int:
     """The longest dim without weight along an axis of the output."""
+    return max(_pixel_extents(form, axis), default=1)
+
+
+def _pixel_extents(form: OperatorForm, axis: int) -> set[int]:
+    """The extents of dims without weight along an axis of the output."""
     dims = [dim for contraction in form.contractions for dim in contraction.of("pixel")]
-    return max((dim.extent for dim in dims if dim.output[axis]), default=1)
+    return {dim.extent for dim in dims if dim.output[axis]}
 
 
 def _column_tiles(extent: int, target: Target) -> list[int]:
