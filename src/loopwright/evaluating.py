@@ -101,9 +101,8 @@ def evaluate(
     ``model``, ``example_input``, ``target``, ``threads``, ``precision``, ``tune``, ``store``, ``weights`` and ``seed``
     are as for `compile`; ``artefact`` is a shared library that was compiled before, in that precision, to be run
     instead. ``batch`` is how many images the compiled network takes at once: without it as many as the network's input
-    has, or as the artefact takes.
-    Images are normalised by ``normalisation``, or as the folder's network was trained, or by the training images in
-    ``data``; with ``resize`` they may be of another size than the network's input.
+    has, or as the artefact takes. Images are normalised by ``normalisation``, or as the folder's network was trained,
+    or by the training images in ``data``; with ``resize`` they may be of another size than the network's input.
 
     Raises `LoopwrightError`, of which the message says what would be right; `CompileError` where the two accuracies lie
     more than 0.1 points apart.

@@ -82,12 +82,12 @@ def by_literal_code(nest: LoopNest, tensors: Tensors) -> np.ndarray:
     """What the nest gives, compiled loop by loop."""
     output = np.full(nest.computation.output.shape, np.nan, np.float32)
     arrays = [tvm.runtime.tensor(array) for array in (tensors.x, *tensors.weights, output)]
-    _compiled_as_it_is(literal_primfunc(nest), cpu())(*arrays)
+    _compiled_quickly(literal_primfunc(nest), cpu())(*arrays)
     return arrays[-1].numpy()
 
 
-def _compiled_as_it_is(primfunc: tirx.PrimFunc, target: Target) -> Compiled:
-    """Without most of what LLVM does to make code fast, which takes longer than all else."""
+def _compiled_quickly(primfunc: tirx.PrimFunc, target: Target) -> Compiled:
+    """Without most of what LLVM does to make code fast."""
     quick = tvm.target.Target({**target.tvm_target, "opt-level": 1})
     return tvm.compile(primfunc, quick).jit()[primfunc.attrs["global_symbol"]]
 

@@ -12,6 +12,7 @@ notice.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -70,9 +71,26 @@ class Tiling:
 
     @classmethod
     def of(cls, form: OperatorForm, schedule: CpuSchedule, target: Target) -> Tiling:
+        return cls._of(form, schedule, target, _filtered(form, schedule, target))
+
+    @classmethod
+    def by_filtering(cls, form: OperatorForm, schedule: CpuSchedule, target: Target) -> Tiling | None:
+        """The same; ``None`` where minimal filtering applies to no contraction."""
+        filtered = _filtered(form, schedule, target)
+        return cls._of(form, schedule, target, filtered) if any(filtered) else None
+
+    @classmethod
+    def _of(
+        cls, form: OperatorForm, schedule: CpuSchedule, target: Target, filtered: Sequence[WinogradContraction | None]
+    ) -> Tiling:
         block = channel_block(form.input_shape[0], target.vector_lanes)
-        parts = (cut_windows(own, schedule, block) or cut(own, schedule, block) for own in form.contractions)
-        return cls(form, schedule, target, tuple(parts))
+        pairs = zip(filtered, form.contractions, strict=True)
+        return cls(form, schedule, target, tuple(part or cut(own, schedule, block) for part, own in pairs))
+
+    @property
+    def growth_bytes(self) -> list[int]:
+        """What minimal filtering adds to the weights of each contraction that it applies to."""
+        return [part.growth_bytes for part in self.parts if isinstance(part, WinogradContraction)]
 
     @property
     def cycles(self) -> float:
@@ -98,6 +116,12 @@ class Tiling:
             return (*extents, is_stationary(part), self.schedule.one_thread)
         held = tuple(part.digits.extent(kind) for kind in ("lane", "channel"))
         return (*held, part.tiles, part.filtering.size, part.by_channel)
+
+
+def _filtered(form: OperatorForm, schedule: CpuSchedule, target: Target) -> list[WinogradContraction | None]:
+    """The contractions that the schedule computes by minimal filtering; ``None`` for others."""
+    block = channel_block(form.input_shape[0], target.vector_lanes)
+    return [cut_windows(contraction, schedule, block) for contraction in form.contractions]
 
 
 def _share_inside(form: OperatorForm, contraction: Contraction) -> float:

@@ -15,7 +15,7 @@ from loopwright.lowering.schedules.digits import cut, largest_divisor, vector_di
 from loopwright.lowering.schedules.fetching import Fetching
 from loopwright.lowering.schedules.given import Given
 from loopwright.lowering.schedules.schedule import CpuSchedule
-from loopwright.lowering.schedules.winograd import FILTERINGS, cut_windows, windows
+from loopwright.lowering.schedules.winograd import FILTERINGS, windows
 from loopwright.targets.target import Target
 
 VARIANTS_AT_MOST = 24
@@ -81,15 +81,10 @@ def _candidates(form: OperatorForm, target: Target, given: Given) -> Iterator[Ti
         yield Tiling.of(form, given.imposed_on(schedule), target)
     if given.fields or not any(map(windows, form.contractions)):
         return
-    block = channel_block(form.input_shape[0], target.vector_lanes)
-    for schedule in map(given.imposed_on, _filterings(target)):
-        cuts = [cut_windows(contraction, schedule, block) for contraction in form.contractions]
-        if any(cuts) and all(own.growth_bytes <= MOST_GROWTH_BYTES for own in cuts if own):
-            parts = (
-                own or cut(contraction, schedule, block)
-                for own, contraction in zip(cuts, form.contractions, strict=True)
-            )
-            yield Tiling(form, schedule, target, tuple(parts))
+    for schedule in _filterings(target):
+        tiling = Tiling.by_filtering(form, schedule, target)
+        if tiling is not None and max(tiling.growth_bytes) <= MOST_GROWTH_BYTES:
+            yield tiling
 
 
 def _tiles(form: OperatorForm, target: Target) -> Iterator[CpuSchedule]:
