@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import loopwright
 from loopwright.errors import ArgumentError, DataError
+from loopwright.ir.contraction import operator_form
 from loopwright.legality.capacity import Table
+from loopwright.operators import parse
 from loopwright.search.progress import SilentProgress
+from loopwright.search.space import Choice, Drawn, SearchSpace
+from loopwright.training.calibration import _size, spread_out
 from loopwright.training.short import Outcome, Trainer
+from loopwright.transformations import TransformationSequence
 
 SAMPLE = Path("src/loopwright/models/sample")
 NETWORKS = 8
@@ -153,3 +159,23 @@ def test_labels_without_a_class_and_folders_without_images_are_refused(tmp_path:
         calibrated(tmp_path, module=small(classes=4))
     with pytest.raises(DataError, match="does not exist"):
         calibrated(tmp_path, data=tmp_path / "nowhere")
+
+
+def test_any_first_few_candidates_cover_all_sizes() -> None:
+    sizes = [-0.01 * number for number in range(1, 91)] + [-3.0]  # most change little, one nearly all
+    names = [{"layer": number} for number in range(len(sizes))]
+    order = spread_out(names, [np.array([size, 0.0]) for size in sizes])  # type: ignore[arg-type]
+    taken = sorted(sizes[int(own["layer"])] for own in order[:5])  # type: ignore[call-overload]
+    assert taken[0] == -3.0
+    assert max(np.diff([*taken, 0.0])) < 2.2  # 2.1 are empty
+    assert max(np.diff([*taken[1:], 0.0])) < 0.46
+    assert len(order) == len(names)
+    assert spread_out([], []) == []
+
+
+def test_sizes_are_shares_of_the_originals() -> None:
+    original, half = (parse(f"conv2d(co={co}, ci=8, oh=4, ow=4, kh=3, kw=3)") for co in (8, 4))
+    choices = [Choice(TransformationSequence(), operator_form(own.nest())) for own in (original, half)]
+    space = SearchSpace({"a": str(original), "b": str(original)}, {str(original): tuple(choices)}, Drawn())
+    assert _size(space, {}).tolist() == [0, 0]
+    assert np.exp(_size(space, {"a": choices[1]})) == pytest.approx([0.75, 0.75])

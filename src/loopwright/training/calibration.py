@@ -1,7 +1,8 @@
 """The calibrated check for a network of one's own: some of its candidates are trained for a short time.
 
-The candidates are drawn as the search draws them. What the proxies say of each, and the accuracy that it reaches, go
-into a table that the check learns from. Scores and accuracies are kept in the store as they come, so that the same
+The candidates are drawn as the search draws them, and those are taken that differ most in size, since most of what is
+drawn changes little. What the proxies say of each, and the accuracy that it reaches, go into a table that the check
+learns from. Scores and accuracies are kept in the store as they come, so that the same
 calibration goes on where it was interrupted.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import inf, isfinite, sqrt
 from statistics import mean, variance
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -45,7 +47,11 @@ SCORED, TRAINED = "calibration scores", "short training"
 SLOWEST = 6.0
 """Candidates whose steps take longer than so many times the original's are left out."""
 DRAWS = 50
-"""Candidates drawn at most for each that is trained."""
+"""Candidates drawn at most for each layer."""
+POOL = 8
+"""Legal candidates drawn for each that is trained."""
+SPARE = 2
+"""Candidates in line for each that is trained, in place of those that can't be."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ def calibrate(
     require_known(class_count(network.module, network.input_shape), images)
     with stages.stage("Transform", len(network.workloads)) as progress:
         space = SearchSpace.of(network.workloads, random.Random(settings.seed), settings.limits, progress.advance)
-        candidates = list(islice(_candidates(network, space, settings.seed), settings.networks * 2))
+        drawn = list(islice(_candidates(network, space, settings.seed), settings.networks * POOL))
+        candidates = spread_out(drawn, [_size(space, own) for own in drawn])[: settings.networks * SPARE]
     with stages.stage("Train", settings.networks + settings.seeds) as progress:
         records = _Records(network, minibatch, images, store, settings.schedule)
         original = [records.accuracy(ORIGINAL, seed, progress.advance) for seed in range(settings.seeds)]
@@ -103,6 +110,27 @@ def _candidates(network: Network, space: SearchSpace, seed: int) -> Iterator[Cho
         if identity(choices) not in seen and structure.judge({name: own.form for name, own in choices.items()}).legal:
             seen.add(identity(choices))
             yield choices
+
+
+def _size(space: SearchSpace, choices: Choices) -> np.ndarray:
+    """Logarithms of multiply-accumulates and parameters of the layers that can change, as shares of the original's."""
+    layers = [(space.original(layer).form, choices.get(layer, space.original(layer)).form) for layer in space.layers]
+    before, after = np.array([[(own.macs, own.parameters) for own in pair] for pair in layers]).sum(0, dtype=float)
+    return np.log(after / before)
+
+
+def spread_out(candidates: Sequence[Choices], positions: Sequence[np.ndarray]) -> list[Choices]:
+    """In an order in which each is as far as possible from the origin, where the original is, and from all before it
+    (the farthest-first traversal of Gonzalez, Theoretical Computer Science 1985): any first few cover the whole."""
+    rest, places = list(range(len(candidates))), np.array(positions)
+    nearest = np.linalg.norm(places, axis=1) if rest else np.empty(0)
+    found = []
+    while rest:
+        number = max(rest, key=nearest.__getitem__)
+        rest.remove(number)
+        found.append(candidates[number])
+        nearest = np.minimum(nearest, np.linalg.norm(places - places[number], axis=1))
+    return found
 
 
 def _error(accuracies: list[float], held_out: int) -> float:
