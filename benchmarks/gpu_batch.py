@@ -28,15 +28,14 @@ from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.cuda.tensor import variants
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
-from loopwright.measurement.agreement import TF32_TOLERANCE, TOLERANCE
+from loopwright.measurement.agreement import TOLERANCES
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.operators import parse
 from loopwright.report.numbers import write_csv
-from loopwright.targets.target import FLOAT32, TF32
+from loopwright.targets.target import FLOAT32
 
 SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))
 OPERATORS = tuple(f"conv2d(co={c}, ci={c}, oh={size}, ow={size}, kh=3, kw=3)" for c, size in SIZES)
-TOLERANCES = {FLOAT32: TOLERANCE, TF32: TF32_TOLERANCE}
 FLOAT32_BESIDE = 2
 SECONDS_OF_A_KERNEL = 60.0
 
@@ -111,7 +110,7 @@ class Session:
         form, images = operator_form(parse(operator).nest()), self.given.images
         float32: list[Schedule] = schedules(form, TARGET, n=images)
         own: list[Schedule] = list(float32[: self.given.tried])
-        if self.given.precision != "float32":
+        if self.given.precision != FLOAT32:
             chosen: list[Schedule] = list(variants.variants(as_image(form).form, TARGET, images, self.given.precision))
             if self.given.schedules:
                 chosen = [TensorSchedule.parse(line) for line in self.given.schedules.read_text().splitlines() if line]
@@ -150,7 +149,7 @@ class Session:
         except (FaultError, RuntimeError, ValueError) as failure:
             self.process.close()
             return Timed(operator, wanted.schedule, path, None, None, str(failure).strip().splitlines()[0])
-        precision = self.given.precision if isinstance(wanted.schedule, TensorSchedule) else "float32"
+        precision = self.given.precision if isinstance(wanted.schedule, TensorSchedule) else FLOAT32
         problem = "" if error < TOLERANCES[precision] else f"differs from float64 by {error:.1e}"
         return Timed(operator, wanted.schedule, path, us, error, problem)
 

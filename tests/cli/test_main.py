@@ -70,7 +70,7 @@ def test_help_lists_the_commands(capsys, arguments: list[str]):
         ),
         (["compile", "resnet34", "-o", "x.so", "--target", "cuda-sm_75", "--precision", "tf32"], "target cuda-sm_75"),
         (["evaluate", "resnet34", "--data", "x", "--precision", "tf32"], "which target cpu has not"),
-        (["benchmark", "resnet34", "--precision", "half"], "unknown precision 'half'; known: float32, tf32"),
+        (["benchmark", "resnet34", "--precision", "half"], "unknown precision 'half'; known: bf16, float32, tf32"),
         (["discover"], "Missing option '--operator'"),
         (["discover", "--operator", "conv2d(co=8"], "at character 12: conv2d(co=8»"),
         (["discover", "--operator", DENSE, "--max-steps", "0"], "greater than or equal to 1"),

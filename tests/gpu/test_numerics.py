@@ -14,15 +14,16 @@ from loopwright import targets
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.measurement.agreement import TF32_TOLERANCE, TOLERANCE, Agreement
+from loopwright.measurement.agreement import TOLERANCE, TOLERANCES, Agreement
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
+from loopwright.measurement.network_agreement import TOLERANCES as OF_A_NETWORK
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import tune_checked
 from loopwright.models.resolve import resolve
 from loopwright.operators import parse
 from loopwright.targets.cuda import cuda
 from loopwright.targets.processors import runs_here
-from loopwright.targets.target import TF32, Target
+from loopwright.targets.target import FLOAT32, Target
 from loopwright.transformations import TransformationSequence
 from tests.lowering.cuda.test_kernel import OPERATORS, SEQUENCES
 
@@ -43,9 +44,14 @@ CASES = [*((name, "") for name in (*OPERATORS.values(), *NETWORKS_OWN)), *((DENS
 TRIED, MANY = 3, 16
 
 
-def narrow() -> Target:
-    """The same GPU in tf32; in float32 where it has no tensor cores."""
-    return targets.named("cuda", precision=TARGET.precisions[-1])
+NARROW = [precision for precision in TARGET.precisions if precision != FLOAT32] or [
+    pytest.param("", marks=pytest.mark.skip(reason="no tensor cores"))
+]
+
+
+def narrow(precision: str) -> Target:
+    """The same GPU, its products in a precision."""
+    return targets.named("cuda", precision=precision)
 
 
 def form_of(operator: str, sequence: str) -> OperatorForm:
@@ -63,7 +69,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelFiles]:
     """All kernels of the cases, built side by side."""
     builders = Builders(KernelFiles(tmp_path_factory.mktemp("kernels")))
     usual = [own for case in CASES for n in (1, 3) for own in wanted(*case, n)]
-    for _ in builders.build([*usual, *(own for case in CASES for own in wanted(*case, MANY, narrow()))]):
+    others = [narrow(precision) for precision in TARGET.precisions if precision != FLOAT32]
+    narrower = [own for case in CASES for target in others for own in wanted(*case, MANY, target)]
+    for _ in builders.build([*usual, *narrower]):
         pass
     yield builders.files
     builders.close()
@@ -79,15 +87,17 @@ def test_an_operator_equals_pytorch(operator: str, sequence: str, n: int, files:
         assert agreement.error(own.kernel(), compiled) < TOLERANCE, own.schedule
 
 
-@pytest.mark.skipif(TF32 not in TARGET.precisions, reason="no tensor cores for tf32")
+@pytest.mark.parametrize("precision", NARROW)
 @pytest.mark.parametrize(("operator", "sequence"), CASES)
-def test_an_operator_in_tf32_is_close_to_pytorch(operator: str, sequence: str, files: KernelFiles):
+def test_an_operator_on_tensor_cores_is_close_to_pytorch(
+    operator: str, sequence: str, precision: str, files: KernelFiles
+):
     """PyTorch computes in float32 on the processor, a thousand times closer to float64 than what is allowed here."""
-    agreement = Agreement.of(form_of(operator, sequence), MANY, EPILOGUE, narrow())
-    for own in wanted(operator, sequence, MANY, narrow()):
+    agreement = Agreement.of(form_of(operator, sequence), MANY, EPILOGUE, narrow(precision))
+    for own in wanted(operator, sequence, MANY, narrow(precision)):
         compiled = files.load(own)
         assert compiled is not None, own.schedule
-        assert agreement.error(own.kernel(), compiled) < TF32_TOLERANCE, own.schedule
+        assert agreement.error(own.kernel(), compiled) < TOLERANCES[precision], own.schedule
 
 
 def test_timing_is_of_the_device(files: KernelFiles):
@@ -138,15 +148,16 @@ def test_a_known_network_is_compiled_without_tuning(name: str):
     assert (compiled(x) - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
-@pytest.mark.skipif(TF32 not in TARGET.precisions, reason="no tensor cores for tf32")
-def test_a_known_network_in_tf32_is_close_to_pytorch(tmp_path: Path):
+@pytest.mark.parametrize("precision", NARROW)
+def test_a_known_network_on_tensor_cores_is_close_to_pytorch(precision: str, tmp_path: Path):
     """`loopwright.compile` raises where it is not."""
     source = resolve("resnet18")
     module, x = source.build(0).eval(), torch.randn(8, *source.input_shape[1:])
-    compiled = loopwright.compile("resnet18", tuple(x.shape), "cuda", precision=TF32, store=tmp_path / "store.sqlite")
+    store = tmp_path / "store.sqlite"
+    compiled = loopwright.compile("resnet18", tuple(x.shape), "cuda", precision=precision, store=store)
     with torch.no_grad():
         expected = module(x)
-    assert 1e-6 < (compiled(x) - expected).abs().max() / expected.abs().max() < 5e-3
+    assert 1e-6 < (compiled(x) - expected).abs().max() / expected.abs().max() < OF_A_NETWORK[precision]
 
 
 def test_a_search_delivers_a_network_of_the_gpu(tmp_path: Path):

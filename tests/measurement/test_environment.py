@@ -19,7 +19,11 @@ def test_the_hash_follows_the_threads() -> None:
 
 def test_the_precision_is_told_only_where_it_is_not_the_usual_one() -> None:
     """Timings of float32 are found again under what they were kept under before there were others."""
-    usual, narrow = (environment(targets.named("cuda-sm_90", precision=name)) for name in targets.PRECISIONS)
-    assert json.loads(usual["target"]) == {"kind": "cuda", "arch": "sm_90"}
-    assert json.loads(narrow["target"]) == {"kind": "cuda", "arch": "sm_90", "precision": "tf32"}
-    assert environment_hash(usual) != environment_hash(narrow)
+    found = {name: environment(targets.named("cuda-sm_90", precision=name)) for name in targets.PRECISIONS}
+    usual = {"kind": "cuda", "arch": "sm_90"}
+    assert json.loads(found.pop("float32")["target"]) == usual
+    assert {name: json.loads(own["target"]) for name, own in found.items()} == {
+        name: {**usual, "precision": name} for name in ("tf32", "bf16")
+    }
+    hashes = {environment_hash(environment(targets.named("cuda-sm_90", precision=name))) for name in targets.PRECISIONS}
+    assert len(hashes) == len(targets.PRECISIONS)

@@ -46,7 +46,7 @@ def test_a_precision_is_part_of_what_a_target_is_told_by() -> None:
     [
         ("cuda-sm_75", TF32, "sm_80 or later, which target cuda-sm_75 has not; take precision float32"),
         ("cpu", TF32, "which target cpu has not"),
-        ("cuda-sm_80", "half", "unknown precision 'half'; known: float32, tf32"),
+        ("cuda-sm_80", "half", "unknown precision 'half'; known: bf16, float32, tf32"),
     ],
 )
 def test_impossible_precisions_are_refused(name: str, precision: str, message: str) -> None:

@@ -22,12 +22,12 @@ from loopwright.errors import LoopwrightError
 from loopwright.measurement.environment import environment
 from loopwright.measurement.timer import Protocol
 from loopwright.search.progress import Progress
-from loopwright.targets.target import FLOAT32, TF32
+from loopwright.targets.target import BF16, FLOAT32, TF32
 
 if TYPE_CHECKING:
     import numpy as np
 
-TOLERANCES = {FLOAT32: 1e-3, TF32: 5e-3}
+TOLERANCES = {FLOAT32: 1e-3, TF32: 5e-3, BF16: 2.5e-2}
 """Largest difference from PyTorch of a participant that computes in a precision, relative to the largest output; others
 are only told (`loopwright.measurement.network_agreement`)."""
 

@@ -36,9 +36,9 @@ CompileTarget = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="float32|tf32",
-        help="What products are computed in: float32, or tf32 on the tensor cores of an NVIDIA GPU of sm_80 or later, "
-        "which rounds their factors to 10 bits of the fraction.",
+        metavar="<precision>",
+        help="What products are computed in: float32, or tf32 or bf16 on the tensor cores of an NVIDIA GPU of sm_80 or "
+        "later, which round their factors to 10 or 7 bits of the fraction; sums and what lies in memory stay float32.",
     ),
 ]
 

@@ -16,14 +16,15 @@ from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.measurement.build import Compiled
 from loopwright.measurement.device import Device, device_of
-from loopwright.targets.target import FLOAT32, Target
+from loopwright.targets.target import BF16, FLOAT32, TF32, Target
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest output, that float32 sums in another order explain."""
 
-TF32_TOLERANCE = 2e-3
-"""The same where factors are rounded to the 10 bits of tf32's fraction, by at most 5e-4 of their values (that of an
-activation, of which the other bits are dropped, by 1e-3). The largest on an H100 was 5e-4."""
+TOLERANCES = {FLOAT32: TOLERANCE, TF32: 2e-3, BF16: 1e-2}
+"""The same by what factors are rounded to: the 10 bits of tf32's fraction, by at most 5e-4 of their values (that of an
+activation, of which the other bits are dropped, by 1e-3), or the 7 bits of bfloat16's, by at most 4e-3. The largest in
+tf32 on an H100 was 5e-4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Agreement:
 
 def tolerance_of(target: Target) -> float:
     """What an operator on a target may differ by."""
-    return TOLERANCE if target.precision == FLOAT32 else TF32_TOLERANCE
+    return TOLERANCES[target.precision]
 
 
 def _finished(

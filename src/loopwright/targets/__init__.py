@@ -10,9 +10,7 @@ from dataclasses import replace
 
 from loopwright.errors import ArgumentError
 from loopwright.registry import modules, unknown
-from loopwright.targets.target import FLOAT32, TF32, Target
-
-PRECISIONS = (FLOAT32, TF32)
+from loopwright.targets.target import FLOAT32, PRECISIONS, Target
 
 
 def registered() -> dict[str, Callable[[], Target]]:

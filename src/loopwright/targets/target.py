@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GPU_BLOCK = 16
-FLOAT32, TF32 = "float32", "tf32"
+FLOAT32, TF32, BF16 = "float32", "tf32", "bf16"
+PRECISIONS = (FLOAT32, TF32, BF16)
 TENSOR_CORES_FROM = 80
-"""The first architecture whose tensor cores multiply tf32, as the number in ``sm_80``."""
+"""The first architecture whose tensor cores multiply tf32 and bfloat16, as the number in ``sm_80``."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Target:
     def precisions(self) -> tuple[str, ...]:
         """All that it has."""
         tensor_cores = self.gpu is not None and int(self.processor.removeprefix("sm_")) >= TENSOR_CORES_FROM
-        return (FLOAT32, TF32) if tensor_cores else (FLOAT32,)
+        return PRECISIONS if tensor_cores else (FLOAT32,)
 
     @property
     def label(self) -> str:

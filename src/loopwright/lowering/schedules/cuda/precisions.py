@@ -1,4 +1,4 @@
-"""Schedules of a GPU's precision: in tf32 those for tensor cores, and those in float32 beside them."""
+"""Schedules of a GPU's precision: in tf32 and bf16 those for tensor cores, and those in float32 beside them."""
 
 from __future__ import annotations
 

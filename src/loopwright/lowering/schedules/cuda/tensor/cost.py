@@ -22,10 +22,6 @@ from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, PIXELS, V
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK
 from loopwright.targets.target import GpuLimits
 
-PRODUCTS_PER_CYCLE = 470
-"""Of a multiprocessor. Its tensor cores do 640 where warps multiply by themselves, 62 % of what they reach where groups
-of warps do (Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via Microbenchmarking",
-2024)."""
 SHARED_BYTES_PER_CYCLE, LEVEL2_BYTES_PER_CYCLE = 80, 17
 STEP_WAIT, BLOCK_WAIT = 115, 2500
 """Cycles of a block that has its multiprocessor for itself: at a barrier, and once more the fewer copies are ahead."""
@@ -52,7 +48,8 @@ class Estimate:
     def registers(self) -> int:
         """Of a thread: sums, the weights of a tap and 16 channels, and those pixels that are read ahead."""
         channels, pixels = self._schedule.channels // CHANNELS, self._schedule.pixels // PIXELS
-        return 2 * VECTOR * (channels * pixels + 2 * channels + 1) + pixels + OTHER_REGISTERS
+        instructions = BLOCK // self._schedule.factors.channels
+        return 2 * VECTOR * (channels * pixels + instructions * channels + 1) + pixels + OTHER_REGISTERS
 
     @property
     def resident(self) -> int:
@@ -75,7 +72,9 @@ class Estimate:
         level2 = self.tiling.blocks * self._bytes_of_a_block / self.limits.multiprocessors / LEVEL2_BYTES_PER_CYCLE
         side_by_side = min(own, self.resident)
         alone = 1 + ALONE * SCHEDULERS / (side_by_side * self._schedule.warps)
-        busy = own * max(self._products * alone / PRODUCTS_PER_CYCLE, self._shared_bytes / SHARED_BYTES_PER_CYCLE)
+        busy = own * max(
+            self._products * alone / self._schedule.factors.products, self._shared_bytes / SHARED_BYTES_PER_CYCLE
+        )
         step_wait = STEP_WAIT * (1 + 1 / (self._schedule.stages - 1))
         waits = own * (self.tiling.sum.steps * step_wait + BLOCK_WAIT) / side_by_side
         return max(busy, level2) + waits
@@ -95,7 +94,8 @@ class Estimate:
     def _shared_bytes(self) -> int:
         """Read by a block's warps."""
         schedule = self._schedule
-        return schedule.warps * self._multiplied * (schedule.pixels + schedule.channels) * BLOCK * FLOAT_BYTES
+        read = schedule.pixels * FLOAT_BYTES + schedule.channels * schedule.factors.bytes
+        return schedule.warps * self._multiplied * read * BLOCK
 
     @property
     def _bytes_of_a_block(self) -> int:

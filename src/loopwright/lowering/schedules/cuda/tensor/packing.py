@@ -2,8 +2,8 @@
 
 Weights are the left factor: a thread's part of it for one instruction is one vector. The sum may run over channels in
 any order: the thread that reads a vector of four input channels of a pixel, its part of the right factor for two
-instructions, meets the weights of just these. And the rows of an instruction may be any output channels: the thread's
-own rows of two instructions are four neighbouring ones.
+instructions in tf32 and for one in bfloat16, meets the weights of just these. And the rows of an instruction may be any
+output channels: the thread's own rows of two instructions are four neighbouring ones.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from loopwright.ir.contraction import Contraction, OperatorForm
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
 from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, VECTOR, Summation
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK, Window, windows
+from loopwright.targets.target import TF32
 
-TF32_DROPPED = 13
-"""Of the 23 bits of a float32's fraction, those that tf32 does not have."""
+TF32_DROPPED, BF16_DROPPED = 13, 16
+"""Of the 23 bits of a float32's fraction, those that tf32 and bfloat16 do not have."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TensorContraction:
 
     def pack(self, weight: np.ndarray) -> np.ndarray:
         """The dense weight in the order (tile of output channels, round, taps of a step, block of input channels, tap,
-        32 output channels, one of two sixteens, one of two instructions, thread, vector of two by two)."""
+        32 output channels, one of two sixteens, instruction, thread, its part of the left factor)."""
         own, block = self.sum, self.schedule.block_channels
         matrix = self.window.matrix(weight)
         empty = own.channel_tiles * block - self.window.channels
@@ -55,10 +56,14 @@ class TensorContraction:
         rows = (own.channel_tiles, block // CHANNELS, CHANNELS // 4, 2, 2)
         columns = (own.rounds, own.depth, BLOCK // 4, 2, 2)
         axes = range(len(taps + rows + columns))
-        group, tap, tile, thirty_two, own_row, sixteen, half, round_, depth, own_column, instruction, one = axes
-        order = (tile, round_, group, depth, tap, thirty_two, sixteen, instruction, own_row, own_column, one, half)
+        group, tap, tile, thirty_two, own_row, sixteen, half, round_, depth, own_column, pair, one = axes
+        if self.schedule.precision == TF32:  # a pair of the thread's four channels for an instruction
+            own_part, rounded = (pair, own_row, own_column, one, half), rounded_to_tf32
+        else:  # all four for one, of two that follow each other in a register
+            own_part, rounded = (own_row, own_column, pair, half, one), rounded_to_bf16
+        order = (tile, round_, group, depth, tap, thirty_two, sixteen, *own_part)
         split = matrix.reshape(taps + rows + columns).transpose(order)
-        return rounded_to_tf32(np.ascontiguousarray(split)).reshape(self.shape)
+        return rounded(np.ascontiguousarray(split)).view(np.float32).reshape(self.shape)
 
 
 def pack_for_tensor_cores(
@@ -70,6 +75,14 @@ def pack_for_tensor_cores(
     if not own or not all(contraction.sum.divides for contraction in own):
         raise ValueError(f"{schedule}: no schedule for this form")
     return own
+
+
+def rounded_to_bf16(values: np.ndarray) -> np.ndarray:
+    """The upper halves of the nearest values with the 7 bits of bfloat16's fraction, ties to even, as
+    ``cvt.rn.bf16x2.f32`` does."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    below_half = np.uint32((1 << (BF16_DROPPED - 1)) - 1)
+    return ((bits + below_half + (bits >> BF16_DROPPED & 1)) >> BF16_DROPPED).astype(np.uint16)
 
 
 def rounded_to_tf32(values: np.ndarray) -> np.ndarray:

@@ -9,15 +9,25 @@ from tvm import tirx
 from tvm.script import tirx as script
 
 from loopwright.lowering.tir import Expression
+from loopwright.targets.target import BF16, TF32
 
 COPIED_BYTES = 16
-MULTIPLY = {"tf32": "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"}
+MULTIPLY = {
+    TF32: "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
+    BF16: "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+}
+NARROW = "cvt.rn.bf16x2.f32"
 
 
 def multiply_add(precision: str, sums: Sequence[Any], left: Sequence[Any], right: Sequence[Any]) -> tirx.Stmt:
     """All threads of a warp add the product of two small matrices to a third, each holding some elements of the three
     in registers."""
     return tirx.Evaluate(script.ptx[MULTIPLY[precision]](*sums, *left, *right, *sums))
+
+
+def narrow(pair: Any, low: Expression, high: Expression) -> tirx.Stmt:
+    """Two float32 become one register of two bfloat16, the nearest ones."""
+    return tirx.Evaluate(script.ptx[NARROW](pair, high, low))
 
 
 def copy_async(shared: Any, place: Any, guard: bool | Expression) -> tirx.Stmt:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from loopwright.targets.target import TF32
+from loopwright.targets.target import BF16, TF32
 
 WARP = 32
-PRECISIONS = (TF32,)
-"""What factors are rounded to; sums are float32 in all of them."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """How an instruction takes its factors: so many input channels at once, elements of so many ``bytes``. ``products``
+    are those of a multiprocessor in a cycle."""
+
+    channels: int
+    bytes: int
+    products: int
+
+
+FACTORS = {TF32: Factors(8, 4, 470), BF16: Factors(16, 2, 940)}
+"""By what they are rounded to; sums are float32. A multiprocessor of an H100 does 640 products of tf32 in a cycle where
+warps multiply by themselves, 62 % of what it reaches where groups of warps do (Luo et al., "Benchmarking and Dissecting
+the Nvidia Hopper GPU Architecture via Microbenchmarking", 2024); 470 is fitted
+(`loopwright.lowering.schedules.cuda.tensor.cost`). It does twice as many of bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,11 @@ class TensorSchedule:
     depth: int = 1
     taps: int = 1
     stages: int = 3
+
+    @property
+    def factors(self) -> Factors:
+        """How its instructions take them."""
+        return FACTORS[self.precision]
 
     @property
     def warps(self) -> int:
@@ -61,12 +81,12 @@ class TensorSchedule:
     def parse(cls, text: str) -> TensorSchedule:
         """The schedule that `str` writes so. Raises `ValueError` or `TypeError` for any other text."""
         precision, *words = text.split()
-        if precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+        if precision not in FACTORS:
+            raise ValueError(f"unknown precision {precision!r}; known: {', '.join(FACTORS)}")
         numbers = (word.partition("=") for word in words)
         return cls(precision, **{name: int(value) for name, _, value in numbers})
 
 
 def is_tensor_schedule(text: str) -> bool:
     """Whether a schedule that is written so is for tensor cores."""
-    return text.partition(" ")[0] in PRECISIONS
+    return text.partition(" ")[0] in FACTORS

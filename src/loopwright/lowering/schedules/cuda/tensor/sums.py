@@ -1,9 +1,10 @@
 """The sums of one warp's tile, in the registers of its threads, and what is added to them.
 
-The left factor are weights, 16 output channels by 8 input channels for an instruction, the right one 8 input channels
-by 8 pixels. A thread reads its part of the left one as a vector, and with a vector of four input channels of a pixel
-its part of the right one for two instructions (`loopwright.lowering.schedules.cuda.tensor.packing`): instructions want
-their factors in neighbouring registers, as vectors are.
+The left factor are weights, 16 output channels by 8 input channels for an instruction in tf32 and by 16 for one in
+bfloat16, the right one as many input channels by 8 pixels. A thread reads its part of the left one as a vector, and
+with a vector of four input channels of a pixel its part of the right one, for two instructions in tf32, or rounded to
+two pairs for one in bfloat16 (`loopwright.lowering.schedules.cuda.tensor.packing`): instructions want their factors in
+neighbouring registers, as vectors are.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from typing import Any
 from tvm import tirx
 
 from loopwright.lowering.schedules.cuda.tensor.position import Position
-from loopwright.lowering.schedules.cuda.tensor.ptx import multiply_add
+from loopwright.lowering.schedules.cuda.tensor.ptx import multiply_add, narrow
 from loopwright.lowering.schedules.cuda.tensor.schedule import WARP
 from loopwright.lowering.schedules.cuda.tensor.staging import Staging
 from loopwright.lowering.schedules.cuda.tensor.tiling import CHANNELS, PIXELS, VECTOR, Tiling
 from loopwright.lowering.schedules.cuda.tensor.window import BLOCK
 from loopwright.lowering.schedules.digits import largest_divisor
 from loopwright.lowering.tir import Expression, loop, ramp, sequence, zero
+from loopwright.targets.target import BF16
 
-SIXTEENS, INSTRUCTIONS = 2, 2
-"""Of 32 output channels; for 16 input channels."""
+SIXTEENS = 2
+"""Of 32 output channels."""
 PRODUCTS_AT_MOST = 256
 """Instructions that are written out, besides those that a single tap needs."""
 
@@ -50,10 +52,15 @@ class Sums:
         return cls(
             tiling,
             tirx.decl_buffer((channels, pixels, SIXTEENS, VECTOR), "float32", "sums", scope="local"),
-            tirx.decl_buffer((channels, SIXTEENS, INSTRUCTIONS, VECTOR), "uint32", "left", scope="local"),
+            tirx.decl_buffer((channels, SIXTEENS, _instructions(tiling), VECTOR), "uint32", "left", scope="local"),
             tirx.decl_buffer((VECTOR,), "uint32", "right", scope="local"),
             tirx.decl_buffer((pixels,), "int32", "places", scope="local"),
         )
+
+    @property
+    def instructions(self) -> int:
+        """For 16 input channels."""
+        return _instructions(self.tiling)
 
     @property
     def extents(self) -> tuple[int, int, int]:
@@ -77,7 +84,8 @@ class Sums:
     def add(self, step: Expression, staging: Staging, position: Position) -> Iterator[tirx.Stmt]:
         """Adds the products of this warp's share of a step; some taps are written out."""
         taps = self.tiling.sum.taps
-        together = largest_divisor(taps, max(1, PRODUCTS_AT_MOST // (INSTRUCTIONS * SIXTEENS * prod(self.extents[:2]))))
+        products = self.instructions * SIXTEENS * prod(self.extents[:2])
+        together = largest_divisor(taps, max(1, PRODUCTS_AT_MOST // products))
 
         def some(depth: Expression, first: Expression) -> tirx.Stmt:
             block = position.share * self.tiling.schedule.depth + depth
@@ -99,6 +107,8 @@ class Sums:
         for eight in range(self.extents[1]):
             pixel = _vector(staging.shared, tirx.BufferLoad(self.places, [eight]) + at)
             yield tirx.BufferStore(self.right, pixel, [ramp(0, VECTOR)])
+            if self.tiling.schedule.precision == BF16:
+                yield from self._narrow()
             yield from self._multiply(eight)
 
     def _place(self, position: Position, eight: int) -> Expression:
@@ -125,19 +135,31 @@ class Sums:
         following ones behind ``at``."""
         for own in product(*(range(int(extent)) for extent in self.left.shape[:-1])):
             channels, sixteen, instruction = own
-            number = ((first + channels) * SIXTEENS + sixteen) * INSTRUCTIONS + instruction
+            number = ((first + channels) * SIXTEENS + sixteen) * self.instructions + instruction
             vector = _vector(staging.shared, at + number * WARP + lane)
             yield tirx.BufferStore(self.left, vector, [*own, ramp(0, VECTOR)])
+
+    def _narrow(self) -> Iterator[tirx.Stmt]:
+        """Rounds the four channels of a pixel to two pairs, in place."""
+        values = [tirx.reinterpret("float32", tirx.BufferLoad(self.right, [k])) for k in range(VECTOR)]
+        for pair in range(2):
+            yield narrow(tirx.BufferLoad(self.right, [pair]), values[2 * pair], values[2 * pair + 1])
 
     def _multiply(self, eight: int) -> Iterator[tirx.Stmt]:
         """Adds to all channels of eight pixels; sums that follow each other differ, for an instruction takes long to
         give its own."""
         precision = self.tiling.schedule.precision
-        for instruction, channels, sixteen in product(range(INSTRUCTIONS), range(self.extents[0]), range(SIXTEENS)):
+        for instruction, channels, sixteen in product(
+            range(self.instructions), range(self.extents[0]), range(SIXTEENS)
+        ):
             sums = [tirx.BufferLoad(self.sums, [channels, eight, sixteen, k]) for k in range(VECTOR)]
             left = [tirx.BufferLoad(self.left, [channels, sixteen, instruction, k]) for k in range(VECTOR)]
             right = [tirx.BufferLoad(self.right, [instruction * 2 + k]) for k in range(2)]
             yield multiply_add(precision, sums, left, right)
+
+
+def _instructions(tiling: Tiling) -> int:
+    return BLOCK // tiling.schedule.factors.channels
 
 
 def _vector(shared: Any, place: Expression) -> Any:

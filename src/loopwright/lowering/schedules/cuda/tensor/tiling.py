@@ -62,8 +62,9 @@ class Summation:
 
     @property
     def weight_vectors(self) -> int:
-        """Of a step of one tile."""
-        return self.depth * self.taps * self.schedule.block_channels * BLOCK // VECTOR
+        """Of 16 bytes, of a step of one tile."""
+        elements = self.depth * self.taps * self.schedule.block_channels * BLOCK
+        return elements * self.schedule.factors.bytes // (VECTOR * FLOAT_BYTES)
 
 
 @dataclass(frozen=True)
