@@ -25,7 +25,7 @@ from loopwright.operators import parse
 from loopwright.targets.cuda import cuda
 
 TARGET = cuda()
-CALLS, WARM_UP, SAMPLES = 20, 2, 5
+CALLS, WARM_UP, SAMPLES = 50, 2, 5
 Call = Callable[[], object]
 
 
