@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loopwright.api import optimize, resume
+    from loopwright.building import build
     from loopwright.calibrating import calibrate
     from loopwright.compiling import compile  # noqa: A004 - what it does, and the command's name
     from loopwright.errors import LoopwrightError
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LoopwrightError",
     "TransformationSequence",
+    "build",
     "calibrate",
     "compile",
     "evaluate",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "LoopwrightError": ("loopwright.errors", "LoopwrightError"),
     "TransformationSequence": ("loopwright.transformations", "TransformationSequence"),
+    "build": ("loopwright.building", "build"),
     "calibrate": ("loopwright.calibrating", "calibrate"),
     "compile": ("loopwright.compiling", "compile"),
     "evaluate": ("loopwright.evaluating", "evaluate"),

@@ -16,6 +16,7 @@ from loopwright.errors import ArgumentError, LoopwrightError
 from loopwright.keeping import nowhere
 from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
+from loopwright.measurement.kernel_files import kept_kernels
 from loopwright.models.devices import require_device
 from loopwright.models.given import GivenNetwork
 from loopwright.models.images import Minibatch, load_minibatch
@@ -80,6 +81,7 @@ def optimize(
     weights: Path | str | None = None,
     store: Path | str | None = None,
     retry_failures: bool = False,
+    kernels: Path | str | None = None,
     workers: int | None = None,
     ray: str | None = None,
     progress: Progress | None = None,
@@ -104,7 +106,8 @@ def optimize(
     a folder that `loopwright.train` wrote. Candidates are judged as ``model`` is, and the result begins with those of
     the weights that it still reads. ``store`` keeps timings and verdicts: a file, or a PostgreSQL address as text
     (without it, a file in the user's cache folder). What could not be timed in an earlier run is left out, or with
-    ``retry_failures`` tried again. ``workers`` processes judge (one for each processor), of this machine or of the Ray
+    ``retry_failures`` tried again. The folder ``kernels`` keeps what is built for a GPU, and may have kernels that
+    `build` made elsewhere. ``workers`` processes judge (one for each processor), of this machine or of the Ray
     cluster ``ray``: HOST:PORT, ``local`` for one that is started here, ``auto`` for the one that runs here. Each of
     ``callbacks`` is called with every `loopwright.search.events.Event`; what it raises ends the run and is raised here.
 
@@ -120,11 +123,13 @@ def optimize(
         strategy, operators, seconds, parameters, _text(weights), precision,
     )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
+    how = _Conduct(
+        workers, ray, retry_failures, kept_kernels(_text(kernels), inputs.hardware), progress, tuple(callbacks)
+    )
     where = store or default_path()
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(where))
         run = None if folder is None else open_things.enter_context(new_run(folder, inputs.request(where, command)))
-        how = _Conduct(workers, ray, retry_failures, progress, tuple(callbacks))
         return _optimized(inputs, opened, command, run, how)
 
 
@@ -136,6 +141,7 @@ def resume(
     workers: int | None = None,
     ray: str | None = None,
     retry_failures: bool = False,
+    kernels: Path | str | None = None,
     progress: Progress | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Optimized:
@@ -158,10 +164,12 @@ def resume(
             )
         inputs = _Inputs.of(request.model or module, request.input_shape, request.arguments)
         _require_same_inputs(request, inputs, run.path)
+        how = _Conduct(
+            workers, ray, retry_failures, kept_kernels(_text(kernels), inputs.hardware), progress, tuple(callbacks)
+        )
         where = store or request.store
         with Store.open(where) as opened:
             run.go_on(_written(where))
-            how = _Conduct(workers, ray, retry_failures, progress, tuple(callbacks))
             return _optimized(inputs, opened, request.command, run, how)
 
 
@@ -172,6 +180,7 @@ class _Conduct:
     workers: int | None
     ray: str | None
     retry_failures: bool
+    kernels: Path | None
     progress: Progress | None
     callbacks: tuple[Callback, ...]
 
@@ -194,7 +203,7 @@ def _optimized(inputs: _Inputs, store: Store, command: str, run: RunFolder | Non
         stages.progress.traced(network)
     keep = nowhere if run is None else run.timings
     with how.crew(stages.progress) as crew:
-        settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew)
+        settings = replace(inputs.settings, retry_failures=how.retry_failures, crew=crew, kernels=how.kernels)
         outcome = run_search(network, inputs.minibatch, inputs.hardware, store, settings, stages, keep, inputs.trained)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     about = RunInputs(command, created, __version__, inputs.hardware.label, arguments.seed, settings.shortlist)

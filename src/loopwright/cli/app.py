@@ -9,6 +9,7 @@ import typer
 from loopwright import __version__
 from loopwright.cli.commands import (
     benchmark,
+    build,
     calibrate,
     discover,
     evaluate,
@@ -52,6 +53,7 @@ def loopwright(
 
 app.command("optimize")(optimize.command)
 app.command("train")(train.command)
+app.command("build")(build.command)
 app.command("calibrate")(calibrate.command)
 app.command("report")(report.command)
 app.command("compile")(compile_command.command)

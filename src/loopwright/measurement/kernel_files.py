@@ -19,6 +19,7 @@ from queue import SimpleQueue
 import tvm
 
 from loopwright import __version__
+from loopwright.errors import ArgumentError
 from loopwright.ir.contraction import OperatorForm
 from loopwright.isolation import FaultError, Isolated
 from loopwright.lowering.epilogue import Epilogue
@@ -27,6 +28,21 @@ from loopwright.lowering.schedules.backend import Schedule
 from loopwright.measurement.build import Compiled, executable
 from loopwright.targets.cpu import usable_processors
 from loopwright.targets.target import Target
+
+
+def kept_kernels(folder: str | None, target: Target) -> Path | None:
+    """The folder, made if it is not there yet, for the kernels of a GPU. Raises `ArgumentError` for another target, or
+    what can't be a folder."""
+    if folder is None:
+        return None
+    if target.gpu is None:
+        raise ArgumentError(f"kernels are kept for GPUs alone, and target {target.name} is none; leave kernels out")
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(f"{path} can't be a folder of kernels: {error.strerror}; name another") from None
+    return path
 
 
 @dataclass(frozen=True)
@@ -80,11 +96,16 @@ class Builders:
         self._threads: ThreadPoolExecutor | None = None
 
     def build(self, kernels: Iterable[Wanted]) -> Iterator[Wanted]:
-        """Builds those that are not there yet, several at once; gives each once it was tried.
+        """Builds those that are not there yet, several at once; gives each once it is there or was tried.
 
         One that can't be built is left to whoever compiles it by itself, and says why.
         """
-        missing = [own for own in kernels if not self.files.path(own).exists()]
+        missing = []
+        for own in kernels:
+            if self.files.path(own).exists():
+                yield own
+            else:
+                missing.append(own)
         if missing:
             # a process ends with the thread that started it
             self._threads = self._threads or ThreadPoolExecutor(len(self._processes))

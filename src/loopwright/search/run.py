@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import isfinite
+from pathlib import Path
 from time import monotonic
 from typing import Self
 
@@ -28,6 +29,7 @@ from loopwright.lowering.network import CompiledNetwork
 from loopwright.lowering.settling import inherited
 from loopwright.lowering.transformed import transformed
 from loopwright.measurement.device import device_of
+from loopwright.measurement.kernel_files import Wanted
 from loopwright.measurement.network_agreement import require_agreement, tolerance_of
 from loopwright.measurement.timer import Measurement, Protocol, measure
 from loopwright.models.images import Minibatch
@@ -106,7 +108,7 @@ class Settings:
     accepted candidates are wanted, the fastest ones; ``device``: where images are scored, for the check ``capacity``,
     by the processes of ``crew`` (one for each processor that may be used, if there is none); ``parameters``: the most
     that a network may have, as a share of the original's; ``retry_failures``: whether what could not be timed in an
-    earlier run is tried again.
+    earlier run is tried again; ``kernels``: a folder that keeps those built for a GPU.
     """
 
     strategy: str = "exact"
@@ -119,6 +121,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     retry_failures: bool = False
     crew: Crew | None = None
+    kernels: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.parameters <= 1:
@@ -169,15 +172,13 @@ def run_search(
     with ExitStack() as processes:
         latencies = processes.enter_context(
             OperatorLatencies(
-                network.input_shape[0], target, store, protocol_for(network), retry=settings.retry_failures
+                network.input_shape[0], target, store, protocol_for(network),
+                retry=settings.retry_failures, kernels=settings.kernels,
             )
-        )
+        )  # fmt: skip
         calibrated = settings.capacity.of(network, minibatch, settings.device, store)
-        with stages.stage("Transform", 2 * len(network.workloads)) as progress:
-            drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
-            progress.note(str(drawn.drawn))
-            space = promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
-        _built_ahead(space, latencies, stages)
+        space = space_to_time(network, rng, settings, latencies, stages)
+        built_ahead(space, latencies, stages)
         pool = _timed(space, latencies, settings.budget, started, stages)
         with stages.stage("Judge", settings.budget.configurations) as progress:
             judge = processes.enter_context(
@@ -224,12 +225,23 @@ def run_search(
     )  # fmt: skip
 
 
-def _built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages) -> None:
-    """Builds what timing will need, for a target whose compiler takes long."""
+def space_to_time(
+    network: Network, rng: random.Random, settings: Settings, latencies: OperatorLatencies, stages: Stages
+) -> SearchSpace:
+    """The operators that a search with these settings draws and times."""
+    with stages.stage("Transform", 2 * len(network.workloads)) as progress:
+        drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
+        progress.note(str(drawn.drawn))
+        return promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
+
+
+def built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages) -> list[Wanted]:
+    """Builds what timing will need, for a target whose compiler takes long, and gives it."""
     kernels = latencies.to_build(choice.form for found in space.choices.values() for choice in found)
     if kernels:
         with stages.stage("Build", len(kernels)) as progress:
             latencies.build(kernels, progress.advance)
+    return kernels
 
 
 def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:

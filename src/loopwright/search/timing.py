@@ -55,7 +55,8 @@ class OperatorLatencies:
     """Times each operator once for ``n`` images on ``target``, under its first ``tried`` schedules (without it, few);
     ``failures`` tells which could not be, and why; ``reuse`` counts those timed and those known. ``advance`` is called
     after each operator that is not in the store. ``bounds`` hold for the schedules of one operator; what failed in an
-    earlier run is tried again only with ``retry``. A context manager that ends the processes that build and time."""
+    earlier run is tried again only with ``retry``. The kernels of a GPU are files of the folder ``kernels``, which may
+    have some already, or of a temporary one. A context manager that ends the processes that build and time."""
 
     def __init__(
         self,
@@ -68,13 +69,15 @@ class OperatorLatencies:
         *,
         bounds: Bounds | None = None,
         retry: bool = False,
+        kernels: Path | None = None,
     ):
         self._n, self._target, self._store, self._protocol = n, target, store, protocol
         self._tried = tried or (VARIANTS if target.gpu is None else GPU_VARIANTS)
         self._advance = advance or (lambda: None)
         self._process, self._retry = Isolated(bounds), retry
-        self._folder = None if target.gpu is None else TemporaryDirectory(prefix="loopwright-")
-        self._builders = None if self._folder is None else Builders(KernelFiles(Path(self._folder.name)))
+        self._folder = None if target.gpu is None or kernels else TemporaryDirectory(prefix="loopwright-")
+        folder = kernels if self._folder is None else Path(self._folder.name)
+        self._builders = None if folder is None else Builders(KernelFiles(folder))
         self._known: dict[str, OperatorLatency] = {}
         self._estimates: dict[str, float] = {}
         self._variants: dict[str, Sequence[Schedule]] = {}

@@ -67,12 +67,17 @@ def _require(result: int) -> None:
         raise RuntimeError(f"the CUDA driver answers {result}")
 
 
-def require_tools() -> None:
-    """Raises `ArgumentError` where what compiles code for a GPU is missing, or a PyTorch that runs on it."""
+def require_compiler() -> None:
+    """Raises `ArgumentError` where what compiles code for a GPU is missing."""
     toolkits = [os.environ.get(name, "") for name in ("CUDA_PATH", "CUDA_HOME")] + ["/usr/local/cuda"]
     paths = [os.environ.get("PATH", os.defpath), *(f"{toolkit}/bin" for toolkit in toolkits if toolkit)]
     if shutil.which(COMPILER, path=os.pathsep.join(paths)) is None:
         raise ArgumentError(f"there is no {COMPILER} to compile code for the GPU; install NVIDIA's CUDA toolkit")
+
+
+def require_tools() -> None:
+    """Raises `ArgumentError` where what compiles code for a GPU is missing, or a PyTorch that runs on it."""
+    require_compiler()
     import torch
 
     if not torch.cuda.is_available():

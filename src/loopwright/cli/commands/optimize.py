@@ -38,7 +38,7 @@ DEVICE_HELP = (
     "Where images are scored: cpu, cuda, or cuda:1 (without it, the GPU that is the target, or the processor); a GPU "
     "scores every candidate on all of them."
 )
-WITH_RESUME = ("store", "workers", "ray", "retry-failures", "json", "progress", "log")
+WITH_RESUME = ("store", "workers", "ray", "retry-failures", "kernels", "json", "progress", "log")
 """Options that a run that goes on takes beside --resume."""
 
 
@@ -97,6 +97,14 @@ def command(
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what an earlier run could not time.")
     ] = False,
+    kernels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where what is built for a GPU is kept and found again, also what loopwright build made elsewhere; "
+            "nothing is kept without it.",
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -117,7 +125,7 @@ def command(
     """
     if resume is not None:
         require_nothing_beside_resume(context, WITH_RESUME)
-        _resume(resume, store, workers, ray, retry_failures, json, progress, log)
+        _resume(resume, store, workers, ray, retry_failures, kernels, json, progress, log)
         return
     if model is None or out is None:
         missing = "argument 'MODEL'" if model is None else "option '--out'"
@@ -151,6 +159,7 @@ def command(
             workers=workers,
             ray=ray,
             retry_failures=retry_failures,
+            kernels=kernels,
             progress=watched,
             command=context.obj,
         )
@@ -163,6 +172,7 @@ def _resume(
     workers: int | None,
     ray: str | None,
     retry_failures: bool,
+    kernels: Path | None,
     json: bool,
     progress: ProgressStyle,
     log: Path | None,
@@ -175,7 +185,10 @@ def _resume(
     from loopwright.api import resume
 
     with _watched(folder, progress, log) as watched:
-        found = resume(folder, store=store, workers=workers, ray=ray, retry_failures=retry_failures, progress=watched)
+        found = resume(
+            folder, store=store, workers=workers, ray=ray, retry_failures=retry_failures, kernels=kernels,
+            progress=watched,
+        )  # fmt: skip
     _show(found.summary, folder, json)
 
 
