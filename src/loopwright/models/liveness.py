@@ -18,7 +18,7 @@ from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.ir.liveness import channels_read
 from loopwright.models.channels import channels, reads, reads_all
 from loopwright.models.network import Network
-from loopwright.operators import Operator, parse
+from loopwright.operators import Operator
 from loopwright.transformations import TransformationSequence
 from loopwright.transformations.shrinking import dead_removed
 
@@ -29,26 +29,11 @@ def without_dead(
     """Of every layer that is changed by ``sequences`` or shrinks by them, its sequence: the one given, and after it the
     steps that remove what nobody reads. In the network's order."""
     given = {layer.name: sequences.get(layer.name, TransformationSequence()) for layer in network.transformable}
-    workloads = {name: str(_operator(network, name)) for name in given}
-    live = live_channels(network, {name: _form(workloads[name], given[name]) for name in sequences})
-    dead = {name: flags.tobytes() for name, flags in live.items() if not flags.all()}
-    whole = {
-        name: without_outputs(workloads[name], sequence, dead[name]) if name in dead else sequence
-        for name, sequence in given.items()
-    }
+    nests = {name: sequence.apply(_operator(network, name).nest()) for name, sequence in given.items()}
+    live = live_channels(network, {name: operator_form(nests[name]) for name in sequences})
+    removed = {name: dead_removed(nests[name], flags) for name, flags in live.items()}
+    whole = {name: sequence + removed.get(name, TransformationSequence()) for name, sequence in given.items()}
     return {name: sequence for name, sequence in whole.items() if sequence.steps}
-
-
-@lru_cache(maxsize=4096)
-def without_outputs(workload: str, sequence: TransformationSequence, live: bytes) -> TransformationSequence:
-    """The sequence for a workload, and after it the steps that remove those output channels whose flags are zero, as
-    far as they can be."""
-    return sequence + dead_removed(sequence.apply(parse(workload).nest()), np.frombuffer(live, bool))
-
-
-@lru_cache(maxsize=4096)
-def _form(workload: str, sequence: TransformationSequence) -> OperatorForm:
-    return operator_form(sequence.apply(parse(workload).nest()))
 
 
 def live_channels(network: Network, forms: Mapping[str, OperatorForm]) -> dict[str, np.ndarray]:

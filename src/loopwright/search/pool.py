@@ -6,13 +6,10 @@ is left out, and after timing one that turned out so: the untouched one computes
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf, isfinite
 
-from loopwright.search.savings import Saving
 from loopwright.search.space import Choice, SearchSpace
 
 
@@ -61,12 +58,10 @@ def spread(length: int, count: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A space of which every operator is timed; ``latencies_ms`` are by the operators' keys. ``savings`` are what
-    operators save in other layers."""
+    """A space of which every operator is timed; ``latencies_ms`` are by the operators' keys."""
 
     space: SearchSpace
     latencies_ms: Mapping[str, float]
-    savings: tuple[Saving, ...] = ()
 
     @classmethod
     def of(cls, space: SearchSpace, latencies_ms: Mapping[str, float]) -> Pool:
@@ -81,20 +76,6 @@ class Pool:
         return cls(space.limited_to(kept), known | untimed)
 
     def latency_ms(self, choices: Mapping[str, Choice]) -> float:
-        """The sum over all transformable layers, less what is saved: what the search compares candidates by."""
+        """The sum over all transformable layers: what the search compares candidates by."""
         operators = (choices.get(layer) or self.space.original(layer) for layer in self.space.layers)
-        saved = sum(
-            saving.ms
-            for layer, choice in choices.items()
-            for saving in self._savings.get((layer, choice.key), ())
-            if saving.producer not in choices
-        )
-        return sum(self.latencies_ms[own.key] for own in operators) - saved
-
-    @cached_property
-    def _savings(self) -> Mapping[tuple[str, str], list[Saving]]:
-        """By layer and the key of its operator."""
-        found = defaultdict(list)
-        for saving in self.savings:
-            found[saving.layer, saving.key].append(saving)
-        return found
+        return sum(self.latencies_ms[own.key] for own in operators)

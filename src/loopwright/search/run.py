@@ -45,7 +45,6 @@ from loopwright.search.judge import Judge, fingerprint, identity
 from loopwright.search.judged import Judged
 from loopwright.search.pool import Pool, promising
 from loopwright.search.reuse import Reuse
-from loopwright.search.savings import savings
 from loopwright.search.scoring import ORIGINAL
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
@@ -180,7 +179,7 @@ def run_search(
         calibrated = settings.capacity.of(network, minibatch, settings.device, store)
         space = space_to_time(network, rng, settings, latencies, stages)
         built_ahead(space, latencies, stages)
-        pool = _timed(network, space, latencies, settings.budget, started, stages)
+        pool = _timed(space, latencies, settings.budget, started, stages)
         with stages.stage("Judge", settings.budget.configurations) as progress:
             judge = processes.enter_context(
                 Judge.for_search(
@@ -245,9 +244,7 @@ def built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages
     return kernels
 
 
-def _timed(
-    network: Network, space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages
-) -> Pool:
+def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
     """The operators of the space, the untouched ones first, timed while the budget lasts."""
     operators = {choice.key: (workload, choice) for workload, found in space.choices.items() for choice in found}
     untouched = {found[0].key for found in space.choices.values()}
@@ -262,8 +259,6 @@ def _timed(
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
         pool = Pool.of(space, known)
-        saved = savings(network, pool.space, pool.latencies_ms, latencies.estimated)
-        pool = replace(pool, savings=tuple(saved))
         left = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
         progress.note(f"{len(known)} operators timed, {left} of them faster than the untouched ones")
     latencies.close()

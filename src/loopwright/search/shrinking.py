@@ -1,21 +1,18 @@
 """What is delivered of a judged candidate: the same network without what no layer of it reads any more.
 
-The verdict holds for both. They compute the same function with the same weights, and an output that nobody reads has
-no gradient, so it adds nothing to the Fisher Potential. The calibrated check, which counts work and parameters as well,
-has learnt from networks that were scored as candidates are, with such outputs.
+The verdict holds for both. They compute the same function with the same weights, and an output that nobody reads has no
+gradient, so it adds nothing to the Fisher Potential.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from loopwright.models.liveness import without_dead
 from loopwright.models.network import Network
 from loopwright.operators import parse
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.search.timing import OperatorLatencies
-from loopwright.transformations import TransformationSequence
 
 
 def shrunk(
@@ -30,17 +27,11 @@ def shrunk(
     for layer, sequence in sequences.items():
         before = judged.get(layer) or space.original(layer)
         if sequence != before.sequence:
-            after = choice_of(space.layers[layer], sequence)
+            after = Choice.of(parse(space.layers[layer]).nest(), sequence)
             before = min(before, after, key=lambda choice: latencies.of(choice).latency_ms)
         if before.sequence.steps:
             found[layer] = before
     return found
-
-
-@lru_cache(maxsize=4096)
-def choice_of(workload: str, sequence: TransformationSequence) -> Choice:
-    """What a sequence makes of a workload."""
-    return Choice.of(parse(workload).nest(), sequence)
 
 
 def saving(space: SearchSpace, judged: Mapping[str, Choice], delivered: Mapping[str, Choice]) -> str:

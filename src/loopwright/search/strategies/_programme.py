@@ -1,8 +1,7 @@
 """The choice of an operator for every layer as an integer programme, solved by HiGHS through scipy.
 
-There is a variable of 0 or 1 for every layer and operator of its workload; of one layer's, one is 1. Another one for
-every saving may be 1 where its operator is chosen and its producer untouched. The sum of latencies, less what is saved,
-is minimised, under linear constraints.
+There is a variable of 0 or 1 for every layer and operator of its workload; of one layer's, one is 1. The sum of
+latencies is minimised, under linear constraints.
 """
 
 from __future__ import annotations
@@ -41,12 +40,7 @@ class Programme:
             for layer, start, found in zip(self._layers, self._starts, self._choices, strict=False)
             for k, choice in enumerate(found)
         }
-        self._savings = [
-            (self._index[own.layer, own.key], self._index[own.producer, space.original(own.producer).key])
-            for own in pool.savings
-        ]
-        latencies = [pool.latencies_ms[choice.key] for _, choice in self.variables]
-        self._latencies = np.array([*latencies, *(-own.ms for own in pool.savings)])
+        self._latencies = np.array([pool.latencies_ms[choice.key] for _, choice in self.variables])
         self._space, self._cuts = space, list[list[int]]()
 
     @property
@@ -71,15 +65,13 @@ class Programme:
 
     def greatest(self, values: np.ndarray, most: Limits, below_ms: float = inf) -> dict[str, Choice] | None:
         """As `fastest`, but of those solutions the one with the greatest sum of ``values``."""
-        return self._solved(self._whole(-values), [], most, below_ms)
+        return self._solved(-values, [], most, below_ms)
 
     def _solved(self, objective: np.ndarray, least: Limits, most: Limits, below_ms: float) -> dict[str, Choice] | None:
-        count = len(self._latencies)
+        count = self._starts[-1]
         constraints = [LinearConstraint(self._one_each(), 1, 1)]
-        constraints += [LinearConstraint(self._whole(values)[None], bound, inf) for values, bound in least]
-        constraints += [LinearConstraint(self._whole(values)[None], -inf, bound) for values, bound in most]
-        if self._savings:
-            constraints.append(LinearConstraint(self._saved_where_chosen(), -inf, 0))
+        constraints += [LinearConstraint(values[None], bound, inf) for values, bound in least]
+        constraints += [LinearConstraint(values[None], -inf, bound) for values, bound in most]
         if below_ms < inf:
             constraints.append(LinearConstraint(self._latencies[None], -inf, below_ms))
         if self._cuts:
@@ -89,27 +81,16 @@ class Programme:
         with compiled_code_silent():  # HiGHS reports some of its repairs there
             solved = milp(
                 objective,
-                integrality=self._whole(np.ones(self._starts[-1])),  # savings follow
+                integrality=np.ones(count),
                 bounds=Bounds(0, 1),
                 constraints=constraints,
                 options={"mip_rel_gap": GAP, "node_limit": NODES},
             )
         return None if solved.x is None else self._solution(solved.x)
 
-    def _whole(self, values: np.ndarray) -> np.ndarray:
-        """Of operators' variables, for all: savings count nothing."""
-        return np.concatenate([values, np.zeros(len(self._savings))])
-
     def _one_each(self) -> csr_array:
         rows = np.repeat(range(len(self._layers)), list(map(len, self._choices)))
-        return csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), (len(self._layers), len(self._latencies)))
-
-    def _saved_where_chosen(self) -> csr_array:
-        """Two rows for each saving: its variable less that of the operator, and less that of the producer."""
-        count, own = 2 * len(self._savings), self._starts[-1] + np.arange(len(self._savings))
-        values = np.concatenate([np.ones(count), -np.ones(count)])
-        columns = np.concatenate([np.repeat(own, 2), np.ravel(self._savings)])
-        return csr_array((values, (np.tile(np.arange(count), 2), columns)), (count, len(self._latencies)))
+        return csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))))
 
     def _solution(self, x: np.ndarray) -> dict[str, Choice]:
         found = {}
