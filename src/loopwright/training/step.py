@@ -23,8 +23,8 @@ MOMENTUM = "momentum_buffer"
 class Teacher:
     """A trained network whose class scores, at ``temperature``, make up ``share`` of the loss, labels the rest (Hinton,
     Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015); ``hints`` times the `distance` between what
-    the changed parts put out and the same parts of the teacher is added. The values are the best of ten that were tried
-    on held-out images (docs/training.md)."""
+    the changed parts put out and the same parts of the teacher is added. The values are the best of twelve that were
+    tried on held-out images (docs/training.md)."""
 
     module: nn.Module
     share: float = 1.0

@@ -139,17 +139,11 @@ static void wait_group(size_t others) {
 struct Factors { uint32_t left[WARP][4], right[WARP][2]; };
 static Factors factors[WARP][2];
 
-// As tensor cores read it: without the lower bits of the fraction.
-static float tf32(uint32_t bits) {
-  bits &= ~0x1FFFu;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-// The lower half of a register of two bfloat16, or the upper one.
-static float bf16(uint32_t pair, int upper) {
-  uint32_t bits = (upper ? pair >> 16 : pair) << 16;
+// An element of a register as tensor cores read it: a tf32, without the lower bits of the fraction, or one of two
+// bfloat16, the lower half first.
+template <int PAIRED>
+static float element(uint32_t bits, int number) {
+  bits = PAIRED == 1 ? bits & ~0x1FFFu : (number ? bits >> 16 : bits) << 16;
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
@@ -165,43 +159,29 @@ static void tvm_builtin_ptx_cvt_bf16x2_f32_rn_bf16x2_f32(uint32_t& pair, float u
   pair = nearest_bf16(upper) << 16 | nearest_bf16(lower);
 }
 
-// Keeps what this thread has of both factors; when it goes on, all of the warp have.
-static const Factors& shared_factors(const uint32_t (&left)[4], const uint32_t (&right)[2]) {
+// PTX ISA, "Matrix Fragments for mma.m16n8k8" and "... mma.m16n8k16 with floating point type": registers hold PAIRED
+// elements, so that an instruction adds up eight times as many products.
+template <int PAIRED>
+static void multiply_add(
+    float& d0, float& d1, float& d2, float& d3, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+    uint32_t b1, float c0, float c1, float c2, float c3) {
   int thread = running, lane = thread % WARP;
   Factors& own = factors[thread / WARP][fibers[thread].products++ % 2];
+  uint32_t left[] = {a0, a1, a2, a3}, right[] = {b0, b1};
   std::copy(left, left + 4, own.left[lane]);
   std::copy(right, right + 2, own.right[lane]);
   wait(warp);
-  return own;
-}
-
-// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
-static void tvm_builtin_ptx_mma_sync_aligned_m16n8k16_row_col_f32_bf16_bf16_f32(
-    float& d0, float& d1, float& d2, float& d3, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
-    uint32_t b1, float c0, float c1, float c2, float c3) {
-  int lane = running % WARP;
-  const Factors& own = shared_factors({a0, a1, a2, a3}, {b0, b1});
   float sums[] = {c0, c1, c2, c3};
   for (int i = 0; i < 4; ++i) {
     int row = lane / 4, high = i / 2, column = lane % 4 * 2 + i % 2;
-    for (int k = 0; k < 16; ++k)
-      sums[i] += bf16(own.left[row * 4 + k / 2 % 4][high + k / 8 * 2], k % 2) *
-                 bf16(own.right[column * 4 + k / 2 % 4][k / 8], k % 2);
+    for (int k = 0; k < 8 * PAIRED; ++k) {
+      int holder = k / PAIRED % 4, half = k / PAIRED / 4, number = k % PAIRED;
+      sums[i] += element<PAIRED>(own.left[row * 4 + holder][high + half * 2], number) *
+                 element<PAIRED>(own.right[column * 4 + holder][half], number);
+    }
   }
   d0 = sums[0], d1 = sums[1], d2 = sums[2], d3 = sums[3];
 }
 
-// PTX ISA, "Matrix Fragments for mma.m16n8k8".
-static void tvm_builtin_ptx_mma_sync_aligned_m16n8k8_row_col_f32_tf32_tf32_f32(
-    float& d0, float& d1, float& d2, float& d3, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
-    uint32_t b1, float c0, float c1, float c2, float c3) {
-  int lane = running % WARP;
-  const Factors& own = shared_factors({a0, a1, a2, a3}, {b0, b1});
-  float sums[] = {c0, c1, c2, c3};
-  for (int i = 0; i < 4; ++i) {
-    int row = lane / 4, high = i / 2, column = lane % 4 * 2 + i % 2;
-    for (int k = 0; k < 8; ++k)
-      sums[i] += tf32(own.left[row * 4 + k % 4][high + k / 4 * 2]) * tf32(own.right[column * 4 + k % 4][k / 4]);
-  }
-  d0 = sums[0], d1 = sums[1], d2 = sums[2], d3 = sums[3];
-}
+#define tvm_builtin_ptx_mma_sync_aligned_m16n8k8_row_col_f32_tf32_tf32_f32 multiply_add<1>
+#define tvm_builtin_ptx_mma_sync_aligned_m16n8k16_row_col_f32_bf16_bf16_f32 multiply_add<2>

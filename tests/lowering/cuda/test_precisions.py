@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from loopwright import targets
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import build_kernel, schedules
 from loopwright.lowering.layout import Blocks, Channels
@@ -19,9 +21,10 @@ from loopwright.lowering.schedules.backend import backend_of
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
 from loopwright.lowering.schedules.cuda.tensor.packing import TensorContraction
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
+from loopwright.measurement.network_agreement import TOLERANCES
 from loopwright.models.seeding import seeded
 from loopwright.models.trace import trace
-from loopwright.targets.target import TF32
+from loopwright.targets.target import BF16, TF32
 from tests.lowering.cuda.test_kernel import OPERATORS, TARGET, form_of
 from tests.lowering.cuda.test_network import OnHost
 
@@ -82,21 +85,23 @@ class Mixed(nn.Module):
         return torch.relu(self.last(x))
 
 
-def lowered(module: nn.Module, x: torch.Tensor) -> LoweredNetwork:
-    return lower_network(trace(module, x), module, NARROW, lambda form, _: chosen(form.input_shape[0]))
+def lowered(module: nn.Module, x: torch.Tensor, precision: str) -> LoweredNetwork:
+    target, schedule = targets.named("cuda-sm_90", precision=precision), replace(ON_TENSOR_CORES, precision=precision)
+
+    def chosen(form: OperatorForm, _: int) -> TensorSchedule | CudaSchedule:
+        return schedule if form.input_shape[0] % 16 == 0 else CudaSchedule(1, 1, 1)
+
+    return lower_network(trace(module, x), module, target, chosen)
 
 
-def chosen(channels: int) -> TensorSchedule | CudaSchedule:
-    return ON_TENSOR_CORES if channels % 16 == 0 else CudaSchedule(1, 1, 1)
-
-
-def test_a_network_is_partly_computed_on_tensor_cores(tmp_path: Path):
+@pytest.mark.parametrize("precision", [TF32, BF16])
+def test_a_network_is_partly_computed_on_tensor_cores(precision: str, tmp_path: Path):
     with seeded(0):
         module, x = Mixed().eval(), torch.randn(2, 3, 8, 8)
-        network = lowered(module, x)
+        network = lowered(module, x, precision)
     names = [symbol for symbol in network.module.get_global_vars() if symbol.name_hint.startswith("convolution")]
     assert sorted("mma" in network.module[name].script() for name in names) == [False, False, True]
     with torch.no_grad():
         expected = module(x).numpy()
     error = np.abs(OnHost(network, tmp_path)(x.numpy()) - expected).max() / np.abs(expected).max()
-    assert 1e-7 < error < 5e-3
+    assert 1e-7 < error < TOLERANCES[precision]
