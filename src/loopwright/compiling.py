@@ -61,8 +61,8 @@ def compile(  # noqa: A001 - what it does, and the command's name
     are taken instead of its own. ``example_input`` is an input or its shape, or a tuple of inputs; shapes and types are
     fixed by it. ``threads`` is how many threads it runs on, by default as many as there are processors.
     ``precision`` is ``float32``, or on NVIDIA GPUs of sm_80 and later ``tf32`` or ``bf16``: products on tensor cores,
-    their factors rounded to 10 or 7 bits of the fraction. With ``tune`` the convolutions' schedules are refined by timing; ``store`` keeps
-    the timings, as in `optimize`.
+    their factors rounded to 10 or 7 bits of the fraction. With ``tune`` the convolutions' schedules are refined by
+    timing; ``store`` keeps the timings, as in `optimize`.
 
     Raises `LoopwrightError`, of which the message says what would be right: `TraceError` and `CompileError` name the
     operation that stands in the way, and nothing is returned that does not compute what PyTorch does.
