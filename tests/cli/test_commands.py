@@ -158,6 +158,7 @@ def test_optimize_hands_its_arguments_over_and_ends_with_the_speedup(capsys, mon
         "workers": None,
         "retry_failures": False,
         "ray": None,
+        "kernels": None,
         "command": f"loopwright optimize resnet34 --out '{out}' --input 2,3,32,32 --images 16",
     }
     for expected in ("layer1.0.conv1", "legal by capacity", "2.82× faster", f"report: {out / 'report.html'}"):
