@@ -144,7 +144,7 @@ def test_for_another_kind_of_processor_an_archive_of_objects_is_written(model, t
     assert written.difference is written.timing is None
     with tarfile.open(tmp_path / "net.tar") as archive:
         names = [Path(name).name for name in archive.getnames()]
-    assert {"constants.bin", "constants.c", "devc.o", "lib0.o"} <= set(names)
+    assert {"constants.bin", "constants.c", "devc.c", "lib0.o"} <= set(names)
 
 
 def test_without_a_compiler_the_error_names_it(model, monkeypatch):

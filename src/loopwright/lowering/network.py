@@ -17,6 +17,7 @@ import tvm
 from torch import nn
 from torch.utils import _pytree as pytree
 from tvm import relax
+from tvm.relax import vm_build
 from tvm.relax.backend.cpu_generic import pipeline as cpu_passes
 from tvm.relax.backend.cuda import pipeline as gpu_passes
 from tvm.support import cc, tar
@@ -25,6 +26,7 @@ from loopwright.errors import ArgumentError, CompileError
 from loopwright.lowering.fallback import schedule_fallbacks
 from loopwright.lowering.linked_constants import SOURCE_FILE, LinkedConstants, link_options
 from loopwright.lowering.network_kernels import NetworkKernels, ScheduleChoice
+from loopwright.lowering.objects import objects
 from loopwright.lowering.passes import pass_context
 from loopwright.lowering.relax_import import import_network
 from loopwright.lowering.rewriting import Rewriting
@@ -271,6 +273,11 @@ def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> 
         tvm.transform.module_pass(lambda module, _: keep(module), opt_level=0),
         *passes.finalize_passes(tvm_target),
     ]
-    options = {} if target.gpu is None else {"relax.backend.use_cuda_graph": True}
-    with tvm_target, pass_context(target, options):
-        return tvm.compile(module, tvm_target, relax_pipeline=tvm.transform.Sequential(lower))
+    pipeline = tvm.transform.Sequential(lower)
+    if target.gpu is not None:
+        with tvm_target, pass_context(target, {"relax.backend.use_cuda_graph": True}):
+            return tvm.compile(module, tvm_target, relax_pipeline=pipeline)
+    with tvm_target, pass_context(target):
+        builder = relax.ExecBuilder()
+        code = vm_build._vmcodegen(builder, pipeline(module))
+    return vm_build._vmlink(builder, tvm_target, ext_libs=objects(code, target))
