@@ -32,6 +32,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
         ATEN.im2col.default: _im2col,
         ATEN.adaptive_max_pool2d.default: _adaptive_max_pool2d,
         ATEN.avg_pool2d.default: _avg_pool2d,
+        ATEN.max_pool2d_with_indices.default: _max_pool2d,
         ATEN.amax.default: _amax,
         ATEN.amin.default: lambda x, *arguments: -_amax(-x, *arguments),
         ATEN.min.dim: _min,
@@ -83,6 +84,11 @@ def _avg_pool2d(
         return NotImplemented
     pair = (kernel_size[0], kernel_size[-1])
     return functional.avg_pool2d(x, pair, tuple(stride) or pair, tuple(padding)) * (prod(pair) / divisor_override)
+
+
+def _max_pool2d(x: torch.Tensor, kernel_size: Pair, stride: Sequence[int] = (), *window: Any) -> Any:
+    """A pooling with the stride left out; others stay as they are."""
+    return NotImplemented if stride else ATEN.max_pool2d_with_indices(x, kernel_size, kernel_size, *window)
 
 
 def _amax(x: torch.Tensor, axes: Sequence[int] = (), keepdim: bool = False) -> torch.Tensor:

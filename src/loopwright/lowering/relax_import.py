@@ -21,6 +21,7 @@ from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
 
 from loopwright.errors import CompileError
+from loopwright.lowering.core_operations import over_core_operations
 from loopwright.lowering.decompositions import decompositions
 from loopwright.models import reading, usercode
 from loopwright.models.network import Network
@@ -120,10 +121,14 @@ _DECOMPOSED: WeakKeyDictionary[ExportedProgram, ExportedProgram] = WeakKeyDictio
 def _decomposed(program: ExportedProgram) -> ExportedProgram:
     """The program over PyTorch's core operations, a copy; the same one every time."""
     if program not in _DECOMPOSED:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            _DECOMPOSED[program] = program.run_decompositions(decompositions())
+        _DECOMPOSED[program] = over_core_operations(program) or _traced_again(program)
     return _DECOMPOSED[program]
+
+
+def _traced_again(program: ExportedProgram) -> ExportedProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return program.run_decompositions(decompositions())
 
 
 def _take_state(program: ExportedProgram, state: Mapping[str, torch.Tensor]) -> None:
