@@ -35,12 +35,19 @@ def own_placement(contraction: Contraction) -> Placement:
 def is_injective(form: OperatorForm, contraction: Contraction) -> bool:
     """True when no two results of the contraction go to the same output."""
     written = written_outputs(form, contraction)
-    return np.unique(written).size == written.size
+    return _distinct(form, written) == written.size
 
 
 def covers_output(form: OperatorForm, contraction: Contraction) -> bool:
     """True when the contraction writes every output."""
-    return np.unique(written_outputs(form, contraction)).size == prod(form.output_shape)
+    return _distinct(form, written_outputs(form, contraction)) == prod(form.output_shape)
+
+
+def _distinct(form: OperatorForm, outputs: np.ndarray) -> int:
+    """How many different outputs are among these."""
+    among = np.zeros(prod(form.output_shape), dtype=bool)
+    among[outputs] = True
+    return int(among.sum())
 
 
 def placements(form: OperatorForm) -> tuple[tuple[Placement, ...], ...] | None:
@@ -50,7 +57,7 @@ def placements(form: OperatorForm) -> tuple[tuple[Placement, ...], ...] | None:
     every = np.concatenate(written) if written else np.zeros(0, dtype=int)
     writer[every] = np.arange(every.size)
     source = writer[completion_sources(form)]
-    if np.unique(every).size != every.size or (source == NOBODY).any():
+    if _distinct(form, every) != every.size or (source == NOBODY).any():
         return None
     bounds = np.cumsum([0, *(outputs.size for outputs in written)])
     parts = [_fill(form, k, source, *bounds[k : k + 2]) for k in range(len(written))]
