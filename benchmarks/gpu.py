@@ -29,7 +29,7 @@ from loopwright.lowering.kernel import schedules
 from loopwright.lowering.schedules.backend import Schedule
 from loopwright.lowering.schedules.cuda.tensor import variants
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
-from loopwright.measurement.agreement import TOLERANCES
+from loopwright.measurement import tolerances
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
 from loopwright.operators import parse
 from loopwright.report.numbers import write_csv
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("operators", nargs="*", metavar="OPERATOR", default=OPERATORS)
     parser.add_argument("--images", type=int, default=1)
-    parser.add_argument("--precision", choices=TOLERANCES, default=FLOAT32)
+    parser.add_argument("--precision", choices=tolerances.KERNEL, default=FLOAT32)
     parser.add_argument("--tried", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=130.0, help="after which no other schedule is timed")
@@ -158,7 +158,7 @@ class Session:
             self.process.close()
             return Timed(operator, wanted.schedule, path, None, None, str(failure).strip().splitlines()[0])
         precision = self.given.precision if isinstance(wanted.schedule, TensorSchedule) else FLOAT32
-        problem = "" if error < TOLERANCES[precision] else f"differs from float64 by {error:.1e}"
+        problem = "" if error < tolerances.KERNEL[precision] else f"differs from float64 by {error:.1e}"
         return Timed(operator, wanted.schedule, path, us, error, problem)
 
     def peers(self, operator: str) -> list[str]:

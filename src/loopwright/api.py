@@ -16,7 +16,7 @@ from loopwright.errors import ArgumentError, LoopwrightError
 from loopwright.keeping import nowhere
 from loopwright.legality.capacity import Table, shipped
 from loopwright.lowering.network import CompiledNetwork
-from loopwright.measurement.kernel_files import kept_kernels
+from loopwright.measurement.kernel_files import kernel_folder
 from loopwright.models.devices import require_device
 from loopwright.models.given import GivenNetwork
 from loopwright.models.images import Minibatch, load_minibatch
@@ -123,9 +123,8 @@ def optimize(
         strategy, operators, seconds, parameters, _text(weights), precision,
     )  # fmt: skip
     inputs = _Inputs.of(model, example_input, arguments)
-    how = _Conduct(
-        workers, ray, retry_failures, kept_kernels(_text(kernels), inputs.hardware), progress, tuple(callbacks)
-    )
+    kept = None if kernels is None else kernel_folder(kernels, inputs.hardware)
+    how = _Conduct(workers, ray, retry_failures, kept, progress, tuple(callbacks))
     where = store or default_path()
     with ExitStack() as open_things:
         opened = open_things.enter_context(Store.open(where))
@@ -164,9 +163,8 @@ def resume(
             )
         inputs = _Inputs.of(request.model or module, request.input_shape, request.arguments)
         _require_same_inputs(request, inputs, run.path)
-        how = _Conduct(
-            workers, ray, retry_failures, kept_kernels(_text(kernels), inputs.hardware), progress, tuple(callbacks)
-        )
+        kept = None if kernels is None else kernel_folder(kernels, inputs.hardware)
+        how = _Conduct(workers, ray, retry_failures, kept, progress, tuple(callbacks))
         where = store or request.store
         with Store.open(where) as opened:
             run.go_on(_written(where))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from loopwright import targets
-from loopwright.measurement.kernel_files import KernelFiles, kept_kernels
+from loopwright.measurement.kernel_files import KernelFiles, kernel_folder
 from loopwright.models.given import GivenNetwork
 from loopwright.search.budget import OPERATORS, Budget
 from loopwright.search.progress import Progress, SilentProgress
@@ -55,8 +55,7 @@ def build(
     Raises `LoopwrightError`, of which the message says what would be right.
     """
     hardware = targets.named(target, precision=precision)
-    folder = kept_kernels(str(out), hardware)
-    assert folder is not None
+    folder = kernel_folder(out, hardware)
     require_compiler()
     given, settings = GivenNetwork.of(model, example_input, seed), Settings(budget=Budget(operators=operators))
     stages = Stages(progress or SilentProgress())

@@ -14,9 +14,9 @@ from loopwright import targets
 from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.measurement.agreement import TOLERANCE, TOLERANCES, Agreement
+from loopwright.measurement import tolerances
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted
-from loopwright.measurement.network_agreement import TOLERANCES as OF_A_NETWORK
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import tune_checked
 from loopwright.models.resolve import resolve
@@ -82,7 +82,7 @@ def test_an_operator_equals_pytorch(operator: str, sequence: str, n: int, files:
     for own in wanted(operator, sequence, n):
         compiled = files.load(own)
         assert compiled is not None, own.schedule
-        assert agreement.error(own.kernel(), compiled) < TOLERANCE, own.schedule
+        assert agreement.error(own.kernel(), compiled) < tolerances.KERNEL[FLOAT32], own.schedule
 
 
 @pytest.mark.parametrize("precision", NARROW)
@@ -95,7 +95,7 @@ def test_an_operator_on_tensor_cores_is_close_to_pytorch(
     for own in wanted(operator, sequence, MANY, narrow(precision)):
         compiled = files.load(own)
         assert compiled is not None, own.schedule
-        assert agreement.error(own.kernel(), compiled) < TOLERANCES[precision], own.schedule
+        assert agreement.error(own.kernel(), compiled) < tolerances.KERNEL[precision], own.schedule
 
 
 def test_timing_is_of_the_device(files: KernelFiles):
@@ -155,7 +155,7 @@ def test_a_known_network_on_tensor_cores_is_close_to_pytorch(precision: str, tmp
     compiled = loopwright.compile("resnet18", tuple(x.shape), "cuda", precision=precision, store=store)
     with torch.no_grad():
         expected = module(x)
-    assert 1e-6 < (compiled(x) - expected).abs().max() / expected.abs().max() < OF_A_NETWORK[precision]
+    assert 1e-6 < (compiled(x) - expected).abs().max() / expected.abs().max() < tolerances.NETWORK[precision]
 
 
 def test_a_search_delivers_a_network_of_the_gpu(tmp_path: Path):

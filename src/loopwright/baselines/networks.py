@@ -19,17 +19,13 @@ from loopwright.baselines.result import NetworkBenchmark, ParticipantResult
 from loopwright.baselines.task import Task
 from loopwright.baselines.worker import Limits, ParticipantError, Worker
 from loopwright.errors import LoopwrightError
+from loopwright.measurement import tolerances
 from loopwright.measurement.environment import environment
 from loopwright.measurement.timer import Protocol
 from loopwright.search.progress import Progress
-from loopwright.targets.target import BF16, FLOAT32, TF32
 
 if TYPE_CHECKING:
     import numpy as np
-
-TOLERANCES = {FLOAT32: 1e-3, TF32: 5e-3, BF16: 2.5e-2}
-"""Largest difference from PyTorch of a participant that computes in a precision, relative to the largest output; others
-are only told (`loopwright.measurement.network_agreement`)."""
 
 NETWORK_PROTOCOL = Protocol(rounds=15, sample_ms=200.0, warm_up=3)
 NOT_INSTALLED = "not installed: pip install 'loopwright[peers]'"
@@ -120,7 +116,7 @@ def _check(contender: _Contender, reference: _Contender) -> None:
     if contender.prepared is None or not contender.participant.same:
         return
     contender.difference = difference(contender.prepared.outputs, reference.prepared.outputs)
-    if not contender.difference <= TOLERANCES.get(contender.prepared.precision, inf):
+    if not contender.difference <= tolerances.NETWORK.get(contender.prepared.precision, inf):
         contender.give_up(f"not timed: differs from PyTorch by {contender.difference:.1e} of the largest output")
 
 

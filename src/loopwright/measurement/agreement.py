@@ -14,17 +14,10 @@ from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import Kernel
 from loopwright.lowering.layout import blocked_shape, from_blocked, to_blocked
 from loopwright.lowering.torch_module import OperatorModule
+from loopwright.measurement import tolerances
 from loopwright.measurement.build import Compiled
 from loopwright.measurement.device import Device, device_of
-from loopwright.targets.target import BF16, FLOAT32, TF32, Target
-
-TOLERANCE = 1e-4
-"""Largest difference, relative to the largest output, that float32 sums in another order explain."""
-
-TOLERANCES = {FLOAT32: TOLERANCE, TF32: 2e-3, BF16: 1e-2}
-"""The same by what factors are rounded to: the 10 bits of tf32's fraction, by at most 5e-4 of their values (that of an
-activation, of which the other bits are dropped, by 1e-3), or the 7 bits of bfloat16's, by at most 4e-3. The largest in
-tf32 on an H100 was 5e-4."""
+from loopwright.targets.target import FLOAT32, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +31,7 @@ class Agreement:
     expected: np.ndarray
     lanes: int
     device: Device
-    tolerance: float = TOLERANCE
+    tolerance: float = tolerances.KERNEL[FLOAT32]
 
     @classmethod
     def of(cls, form: OperatorForm, n: int, epilogue: Epilogue, target: Target, seed: int = 0) -> Agreement:
@@ -74,7 +67,7 @@ class Agreement:
 
 def tolerance_of(target: Target) -> float:
     """What an operator on a target may differ by."""
-    return TOLERANCES[target.precision]
+    return tolerances.KERNEL[target.precision]
 
 
 def _finished(

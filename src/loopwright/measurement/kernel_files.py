@@ -1,6 +1,6 @@
 """Kernels as shared libraries in a folder, so that many processes build them and another times them.
 
-One process builds one kernel after the other: TVM's compiler holds the interpreter's lock most of the time.
+One process builds one kernel after the other: writing a kernel down holds the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ from loopwright.targets.cpu import usable_processors
 from loopwright.targets.target import Target
 
 
-def kept_kernels(folder: str | None, target: Target) -> Path | None:
+def kernel_folder(folder: Path | str, target: Target) -> Path:
     """The folder, made if it is not there yet, for the kernels of a GPU. Raises `ArgumentError` for another target, or
     what can't be a folder."""
-    if folder is None:
-        return None
     if target.gpu is None:
         raise ArgumentError(f"kernels are kept for GPUs alone, and target {target.name} is none; leave kernels out")
     path = Path(folder)

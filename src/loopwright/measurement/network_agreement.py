@@ -12,25 +12,18 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from loopwright.errors import CompileError
+from loopwright.measurement import tolerances
 from loopwright.models.images import MODES, load_minibatch
 from loopwright.models.network import Network
-from loopwright.targets.target import BF16, FLOAT32, TF32, Target
+from loopwright.targets.target import FLOAT32, Target
 
 Inputs = tuple[torch.Tensor, ...]
 SAMPLE_IMAGES = 64
 
-TOLERANCE = 1e-3
-"""Largest difference between a compiled network's output and PyTorch's, relative to the largest output."""
-
-TOLERANCES = {FLOAT32: TOLERANCE, TF32: 5e-3, BF16: 2.5e-2}
-"""The same by what factors are rounded to. Roundings of many layers are independent and mostly cancel: PyTorch's own
-tf32 differs by 1e-4 from its float32 in networks of 18 to 161 layers; 5e-3 leaves room for shallow ones, which may
-differ as an operator does (`loopwright.measurement.agreement`)."""
-
 
 def tolerance_of(target: Target) -> float:
     """What a network on a target may differ by."""
-    return TOLERANCES[target.precision]
+    return tolerances.NETWORK[target.precision]
 
 
 def seeded_inputs(network: Network, seed: int = 0) -> Inputs:
@@ -64,7 +57,7 @@ def require_agreement(
     inputs: Sequence[Inputs] | None = None,
     *,
     what: str = "the compiled",
-    tolerance: float = TOLERANCE,
+    tolerance: float = tolerances.NETWORK[FLOAT32],
 ) -> float:
     """The largest difference on ``inputs``, those of `compared_inputs` by default, relative to the largest output of
     its tensor.

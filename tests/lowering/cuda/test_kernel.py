@@ -13,10 +13,12 @@ from loopwright.ir.contraction import OperatorForm, operator_form
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import build_kernel, schedules
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
-from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement import tolerances
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.device import Processor
 from loopwright.operators import parse
 from loopwright.targets.cuda import cuda
+from loopwright.targets.target import FLOAT32
 from loopwright.transformations import TransformationSequence
 from tests.lowering.cuda.on_host import on_host
 
@@ -73,18 +75,18 @@ def error(form: OperatorForm, n: int, epilogue: Epilogue, schedule: CudaSchedule
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_operator_equals_pytorch(name: str, tmp_path: Path):
-    assert error(form_of(OPERATORS[name]), 2, EPILOGUE, None, tmp_path) < TOLERANCE
+    assert error(form_of(OPERATORS[name]), 2, EPILOGUE, None, tmp_path) < tolerances.KERNEL[FLOAT32]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_every_schedule_gives_the_same(schedule: CudaSchedule, tmp_path: Path):
-    assert error(form_of(OPERATORS["dense"]), 1, Epilogue(shift=True), schedule, tmp_path) < TOLERANCE
+    assert error(form_of(OPERATORS["dense"]), 1, Epilogue(shift=True), schedule, tmp_path) < tolerances.KERNEL[FLOAT32]
     assert CudaSchedule.parse(str(schedule)) == schedule
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_a_transformed_operator_equals_its_pytorch_module(sequence: str, tmp_path: Path):
-    assert error(form_of(OPERATORS["dense"], sequence), 1, EPILOGUE, None, tmp_path) < TOLERANCE
+    assert error(form_of(OPERATORS["dense"], sequence), 1, EPILOGUE, None, tmp_path) < tolerances.KERNEL[FLOAT32]
 
 
 def test_a_wrong_kernel_is_found(tmp_path: Path):
@@ -105,4 +107,4 @@ def test_there_are_no_more_variants_than_are_to_be_timed_and_they_differ():
 def test_variants_give_the_same(name: str, tmp_path: Path):
     form = form_of(OPERATORS[name])
     for schedule in random.Random(0).sample(schedules(form, TARGET), 3):
-        assert error(form, 1, EPILOGUE, schedule, tmp_path) < TOLERANCE
+        assert error(form, 1, EPILOGUE, schedule, tmp_path) < tolerances.KERNEL[FLOAT32]

@@ -21,7 +21,7 @@ from loopwright.lowering.schedules.backend import backend_of
 from loopwright.lowering.schedules.cuda.schedule import CudaSchedule
 from loopwright.lowering.schedules.cuda.tensor.packing import TensorContraction
 from loopwright.lowering.schedules.cuda.tensor.schedule import TensorSchedule
-from loopwright.measurement.network_agreement import TOLERANCES
+from loopwright.measurement import tolerances
 from loopwright.models.seeding import seeded
 from loopwright.models.trace import trace
 from loopwright.targets.target import BF16, TF32
@@ -104,4 +104,4 @@ def test_a_network_is_partly_computed_on_tensor_cores(precision: str, tmp_path: 
     with torch.no_grad():
         expected = module(x).numpy()
     error = np.abs(OnHost(network, tmp_path)(x.numpy()) - expected).max() / np.abs(expected).max()
-    assert 1e-7 < error < TOLERANCES[precision]
+    assert 1e-7 < error < tolerances.NETWORK[precision]

@@ -20,7 +20,7 @@ from loopwright.lowering.schedules.backend import backend_of
 from loopwright.lowering.schedules.cuda.tensor.packing import rounded_to_bf16, rounded_to_tf32
 from loopwright.lowering.schedules.cuda.tensor.schedule import FACTORS, TensorSchedule
 from loopwright.lowering.schedules.cuda.tensor.variants import VARIANTS_AT_MOST, variants
-from loopwright.measurement.agreement import TOLERANCES
+from loopwright.measurement import tolerances
 from loopwright.targets.cuda import cuda
 from tests.lowering.cuda.on_host import on_host, source_of
 from tests.lowering.cuda.test_code import PAPER, verified
@@ -58,14 +58,14 @@ def error(form: OperatorForm, n: int, epilogue: Epilogue, schedule: TensorSchedu
 @pytest.mark.parametrize("name", CASES)
 def test_an_operator_equals_pytorch(name: str, precision: str, tmp_path: Path):
     schedule = replace(SMALL, precision=precision)
-    assert 1e-7 < error(form_of(CASES[name]), 3, EPILOGUE, schedule, tmp_path) < TOLERANCES[precision]
+    assert 1e-7 < error(form_of(CASES[name]), 3, EPILOGUE, schedule, tmp_path) < tolerances.KERNEL[precision]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 def test_every_schedule_gives_the_same(schedule: TensorSchedule, precision: str, tmp_path: Path):
     schedule = replace(schedule, precision=precision)
-    assert error(form_of(WHOLE), 2, Epilogue(shift=True), schedule, tmp_path) < TOLERANCES[precision]
+    assert error(form_of(WHOLE), 2, Epilogue(shift=True), schedule, tmp_path) < tolerances.KERNEL[precision]
     assert TensorSchedule.parse(str(schedule)) == backend_of(TARGET).parse(str(schedule)) == schedule
 
 
@@ -73,7 +73,7 @@ def test_every_schedule_gives_the_same(schedule: TensorSchedule, precision: str,
 @pytest.mark.parametrize("sequence", TRANSFORMED)
 def test_a_transformed_operator_equals_its_pytorch_module(sequence: str, precision: str, tmp_path: Path):
     schedule = replace(SMALL, precision=precision)
-    assert error(form_of(WHOLE, sequence), 2, EPILOGUE, schedule, tmp_path) < TOLERANCES[precision]
+    assert error(form_of(WHOLE, sequence), 2, EPILOGUE, schedule, tmp_path) < tolerances.KERNEL[precision]
 
 
 def test_bfloat16_is_further_from_float32_than_tf32(tmp_path: Path):
