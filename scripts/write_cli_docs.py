@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
+from loopwright.cli.app import app
+
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = (
-    "", "optimize", "train", "evaluate", "export", "report", "compile", "benchmark", "inspect", "transform", "discover",
-    "reproduce", "reproduce fig3",
-)  # fmt: skip
 RUN = "import sys; from loopwright.cli.main import run; sys.exit(run(sys.argv[1:]))"
 END = """
 Exit codes: 0 when the command has done its work, 2 when something in its input has to be mended (one line on standard
@@ -23,8 +24,18 @@ command has timed and judged stays in the store, and [`optimize --resume` goes o
 
 def page() -> str:
     """The whole page."""
-    sections = [f"## `{f'loopwright {command}'.strip()}`\n\n```\n{help_of(command)}```\n" for command in COMMANDS]
+    sections = [f"## `{f'loopwright {command}'.strip()}`\n\n```\n{help_of(command)}```\n" for command in commands(app)]
     return "\n".join(["# The command line\n", *sections]) + END
+
+
+def commands(group: typer.Typer, name: str = "") -> Iterator[str]:
+    """The words of the group's name, then those of every command and group in it."""
+    yield name
+    for command in group.registered_commands:
+        yield f"{name} {command.name}".strip()
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            yield from commands(inner.typer_instance, f"{name} {inner.name}".strip())
 
 
 def help_of(command: str) -> str:

@@ -58,12 +58,17 @@ def calibrated() -> dict[str, str]:
     """Figures of the packaged calibration, and how it compares."""
     table, rows = shipped(), read_rows(ACCURACIES)
     specs, means = read_specs(SPECS), mean_accuracies(rows)
+    legal = [spec for spec in specs[1:] if not spec.structure]
+    shares = [100 * spec.macs_share for spec in legal if spec.id in means]
     illegal = [means[specs[0].id] - means[spec.id] for spec in specs if spec.structure and spec.id in means]
     return {
         "images": str(table.images),
         "names": ", ".join(f"`{name}`" for name in FEATURES),
         "confidence": f"{CONFIDENCE:g}",
         "networks": str(len(table.networks)),
+        "tried": str(len(legal)),
+        "least_macs": f"{min(shares):.0f}",
+        "most_macs": f"{max(shares):.0f}",
         "deviation": f"{table.original.error * sqrt(sum(row.id == specs[0].id for row in rows)):.2f}",
         "illegal": str(len(illegal)),
         "best_illegal": f"{min(illegal):.1f}",

@@ -34,6 +34,19 @@ def test_the_funnel_shows_why_candidates_were_stopped():
     assert "597 Fisher Potential below the original's" in text
 
 
+def test_what_was_predicted_for_the_chosen_network_stands_with_its_figures():
+    run = example_run()
+    assert "predicted drop" not in printed(tables.comparison_table(run))
+    scores = {"predicted_drop": 2.41, "predicted_drop_low": -0.4, "predicted_drop_high": 9.36}
+    candidates = tuple(replace(own, scores=scores) if own.chosen else own for own in run.candidates)
+    [line] = [
+        line
+        for line in printed(tables.comparison_table(replace(run, candidates=candidates))).splitlines()
+        if "predicted drop, points" in line
+    ]
+    assert line.split()[-4:] == ["2.4", "-0.4", "to", "9.4"]
+
+
 def test_an_empty_run_prints():
     assert "drawn" in printed(tables.funnel_table(empty_run()))
     assert "layer" in printed(tables.layer_table(empty_run()))

@@ -122,7 +122,12 @@ Device = Annotated[
     typer.Option(help="Where images are scored: cpu, cuda, or cuda:1; a GPU scores every candidate on all of them."),
 ]
 
-Images = Annotated[int, typer.Option(min=1, help="Size of the minibatch that Fisher Potential is taken on.")]
+Images = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Size of the minibatch that Fisher Potential is taken on; the calibrated check takes its first 32."
+    ),
+]
 
 
 def input_shape(text: str | None) -> tuple[int, int, int, int] | None:

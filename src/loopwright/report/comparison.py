@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import nan
 
 from loopwright.report import formats
-from loopwright.report.summary import RunSummary
+from loopwright.report.summary import PREDICTED_DROP, RunSummary
 
 SAME = "the same"
 
@@ -21,7 +23,8 @@ class Line:
 
 
 def comparison(summary: RunSummary) -> tuple[Line, ...]:
-    """Latency, MACs, parameters and Fisher Potential of both networks; changes are original over chosen."""
+    """Latency, MACs, parameters and Fisher Potential of both networks, and the drop of accuracy where one was predicted
+    for the chosen one; changes are original over chosen."""
     original, chosen = summary.original, summary.chosen
     return (
         Line(
@@ -38,7 +41,15 @@ def comparison(summary: RunSummary) -> tuple[Line, ...]:
             formats.score(chosen.fisher_potential),
             _score_change(original.fisher_potential, chosen.fisher_potential),
         ),
+        *_predicted(summary),
     )
+
+
+def _predicted(summary: RunSummary) -> Iterator[Line]:
+    for candidate in summary.candidates:
+        if candidate.chosen and PREDICTED_DROP in candidate.scores:
+            drop, low, high = (candidate.scores.get(f"{PREDICTED_DROP}{end}", nan) for end in ("", "_low", "_high"))
+            yield Line("predicted drop, points", "-", f"{drop:.1f}", f"{low:.1f} to {high:.1f}")
 
 
 def _count_line(quantity: str, before: int, after: int) -> Line:

@@ -103,8 +103,8 @@ class CandidateFigures:
 
     ``reached`` is the last stage of the funnel that it came to, and ``reason`` what stopped it there, empty if no check
     did. ``scores`` are those of its verdict by name: ``fisher`` beside ``fisher_original``, the score that it had to
-    reach, and `PREDICTED_DROP` where a predictor was asked. ``families`` counts its changed layers by the neural steps
-    that changed them.
+    reach, and `PREDICTED_DROP` (with ``_low`` and ``_high`` its interval) where a predictor was asked. ``families``
+    counts its changed layers by the neural steps that changed them.
 
     ``latency_ms`` is the sum over the layers, None where one of them could not be timed. Only for accepted candidates
     there are ``operators``, the index into `RunSummary.operators` of each layer in order; ``network_latency_ms`` is the
