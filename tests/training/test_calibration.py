@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import loopwright
-from loopwright.errors import ArgumentError, DataError
+from loopwright.errors import ArgumentError, DataError, TrainingError
 from loopwright.ir.contraction import operator_form
 from loopwright.legality.capacity import Table
 from loopwright.operators import parse
@@ -38,6 +38,12 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)
+
+
+@pytest.fixture(autouse=True)
+def learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings here are of one step, in which little is learnt."""
+    monkeypatch.setattr("loopwright.training.calibration.LEARNT", -1000.0)
 
 
 def small(classes: int = 10) -> nn.Module:
@@ -159,6 +165,32 @@ def test_labels_without_a_class_and_folders_without_images_are_refused(tmp_path:
         calibrated(tmp_path, module=small(classes=4))
     with pytest.raises(DataError, match="does not exist"):
         calibrated(tmp_path, data=tmp_path / "nowhere")
+
+
+def test_an_original_that_has_learnt_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loopwright.training.calibration.LEARNT", 3.0)
+    with pytest.raises(ArgumentError, match=r"the same answer to all for .* it has learnt too little"):
+        calibrated(tmp_path)
+    assert list(tmp_path.glob("*.csv")) == []
+
+
+def test_a_candidate_that_takes_too_much_memory_is_replaced_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, count = Trainer.train, Counted()
+
+    def without_memory(trainer: Trainer, module: nn.Module, seed: int) -> Outcome:
+        count.trained += 1
+        if count.trained == large:
+            raise torch.OutOfMemoryError
+        return train(trainer, module, seed)
+
+    monkeypatch.setattr(Trainer, "train", without_memory)
+    large = 4
+    assert len(calibrated(tmp_path).networks) == NETWORKS
+    count.trained, large = 0, 1
+    with pytest.raises(TrainingError, match="the memory of cpu does not suffice to train the original"):
+        calibrated(tmp_path, "other.csv", small(11))
 
 
 def test_any_first_few_candidates_cover_all_sizes() -> None:

@@ -286,6 +286,20 @@ def test_a_loss_that_is_no_number_ends_the_training_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_without_memory_for_the_evaluation_the_training_can_go_on(
+    tmp_path: Path, model: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> float:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(training, "accuracy", full)
+    folder = tmp_path / "trained"
+    with pytest.raises(TrainingError, match="go on with loopwright train --resume"):
+        loopwright.train(model, SHAPE, data=data, epochs=2, out=folder, **FAST)
+    monkeypatch.setattr(training, "accuracy", accuracy)
+    assert len(loopwright.resume_training(folder).curve) == 2
+
+
 def test_a_full_disk_is_an_error_that_says_how_to_go_on(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise ArgumentError("checkpoint can't be written (No space left on device)")

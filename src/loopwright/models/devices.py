@@ -15,3 +15,8 @@ def require_device(name: str) -> None:
     if name.startswith("cuda") and len(known) == 1:
         raise ArgumentError(f"there is no device {name!r}: PyTorch finds no CUDA GPU here; take --device cpu")
     raise ArgumentError(f"there is no device {name!r} here; there are: {', '.join(known)}")
+
+
+def device_name(device: torch.device) -> str:
+    """``cpu``, or what the GPU is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -83,7 +83,7 @@ class Judge:
         self._minibatch = minibatch
         self.reuse = Reuse()
         self._progress: Progress = SilentProgress()
-        self._network = fingerprint(network.module)
+        self._network = fingerprint_of(network)
         self._scorer = Scorer(network, minibatch, device)
         self._here: Workers[Scorer] = HERE.workers(self._scorer)
         self._workers: Workers[Scorer] = self._here
@@ -265,6 +265,13 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def fingerprint_of(network: Network) -> str:
+    """The same of a network's module and of what it computes, which two modules of the same structure may do in two
+    ways."""
+    code = network.program.graph_module.code
+    return sha256(f"{fingerprint(network.module)} {network.input_shape} {code}".encode()).hexdigest()
 
 
 def _judged(choices: Choices, verdict: Verdict) -> CandidateJudged:

@@ -8,11 +8,12 @@ from torch.backends import cudnn
 
 from loopwright.training.images import Images, normalised
 
-BATCH = 250
+EVALUATED = 250
+"""Images evaluated at once."""
 
 
 @torch.no_grad()
-def accuracy(module: nn.Module, images: Images, batch: int = BATCH) -> float:
+def accuracy(module: nn.Module, images: Images, batch: int = EVALUATED) -> float:
     """The percentage of ``images`` whose class gets the highest score of ``module`` in evaluation mode, in float32,
     ``batch`` at a time. Both lie on one device; the module stays as it is."""
     modes = {child: child.training for child in module.modules()}

@@ -13,13 +13,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, nan, sqrt
 from statistics import mean, variance
 
 import numpy as np
 import torch
 from torch import nn
 
+from loopwright.errors import ArgumentError, TrainingError
 from loopwright.legality.capacity import Table, Trained
 from loopwright.legality.capacity.calibrated import proxies_for, scores_of
 from loopwright.legality.capacity.comparison import require_comparable
@@ -29,9 +30,10 @@ from loopwright.legality.structure import StructureCheck
 from loopwright.legality.verdict import Verdict
 from loopwright.lowering.transformed import transformed
 from loopwright.models.dataflow import dataflow
+from loopwright.models.devices import device_name
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
-from loopwright.search.judge import fingerprint, identity
+from loopwright.search.judge import fingerprint_of, identity
 from loopwright.search.scoring import ORIGINAL, Choices
 from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.stages import Stages
@@ -50,6 +52,8 @@ DRAWS = 50
 """Candidates drawn at most for each layer."""
 POOL = 8
 """Legal candidates drawn for each that is trained."""
+LEARNT = 3.0
+"""By how many of its standard errors the original has to be better than no training."""
 SPARE = 2
 """Candidates in line for each that is trained, in place of those that can't be."""
 
@@ -89,6 +93,7 @@ def calibrate(
         records = _Records(network, minibatch, images, store, settings.schedule)
         original = [records.accuracy(ORIGINAL, seed, progress.advance) for seed in range(settings.seeds)]
         best, error = mean(original), _error(original, len(images[1]))
+        _require_learnt(best, error, images[1])
         progress.note(f"the original reaches {best:.2f} %, give or take {error:.2f} points for one training")
         found = [Trained("original", frozenset(), 0.0, error / sqrt(len(original)), records.scores(ORIGINAL))]
         for number, choices in enumerate(candidates):
@@ -133,6 +138,17 @@ def spread_out(candidates: Sequence[Choices], positions: Sequence[np.ndarray]) -
     return found
 
 
+def _require_learnt(accuracy: float, error: float, held_out: Images) -> None:
+    """Raises `ArgumentError` where the original can't be told from one that always gives the same answer."""
+    counts = torch.bincount(held_out.labels)
+    without = 100 * float(counts.max()) / len(held_out)
+    if not accuracy > without + LEARNT * error:
+        raise ArgumentError(
+            f"the original is right for {accuracy:.1f} % of the images held out, and the same answer to all for "
+            f"{without:.1f} %: it has learnt too little for candidates to lose; train with more images or epochs"
+        )
+
+
 def _error(accuracies: list[float], held_out: int) -> float:
     """The standard error of one training in points: over orders of the images, and at least that of counting the right
     answers among ``held_out`` images."""
@@ -149,7 +165,7 @@ class _Records:
     ):
         self._network, self._minibatch, self._store, self._schedule = network, minibatch, store, schedule
         self._images, self._device = images, images[0].labels.device
-        self._content = fingerprint(network.module)
+        self._content = fingerprint_of(network)
         self._data = f"{images[0].fingerprint[:32]}{images[1].fingerprint[:32]}"
         self._seconds = inf
         self._proxies = proxies_for(network.module)
@@ -168,23 +184,39 @@ class _Records:
         return self._known(key, scored).scores
 
     def accuracy(self, choices: Choices, seed: int, advance: Callable[[], None]) -> float:
-        """In percent of the images held out, averaged with their mirror images; NaN for a network that takes too long.
-        ``advance`` is called after a training that was finished."""
-
-        def trained() -> Verdict:
-            trainer = Trainer(*self._images, self._schedule, SLOWEST * self._seconds)
-            outcome = trainer.train(self._module(choices), seed)
-            released()
-            return _verdict(outcome)
-
-        how = f"{self._schedule}, seed {seed}, {arithmetic(self._device)} on {self._device.type}"
-        scores = self._known(VerdictKey(self._content, identity(choices), TRAINED, self._data, how), trained).scores
+        """In percent of the images held out, averaged with their mirror images; NaN for a candidate that takes too long
+        or more memory than there is, which is found anew every time. ``advance`` is called after a training that was
+        finished. Raises `TrainingError` where the original takes too much memory."""
+        how = f"{self._schedule}, seed {seed}, {arithmetic(self._device)} on {device_name(self._device)}"
+        key = VerdictKey(self._content, identity(choices), TRAINED, self._data, how)
+        found = self._store.verdict(key)
+        if found is None:
+            outcome = self._trained(choices, seed)
+            if outcome is None or outcome.accuracy_mirrored is None:
+                return nan
+            scores = {
+                "accuracy": outcome.accuracy_mirrored,
+                "seconds": outcome.seconds,
+                "step_ms": outcome.step_ms,
+            }
+            found = Verdict(True, TRAINED, f"reaches {outcome.accuracy_mirrored:.2f} %", scores=scores)
+            self._store.record_verdict(key, found)
         if not choices:
-            self._seconds = min(self._seconds, scores["seconds"])
-        accuracy = scores.get("accuracy", float("nan"))
-        if isfinite(accuracy):
-            advance()
-        return accuracy
+            self._seconds = min(self._seconds, found.scores["seconds"])
+        advance()
+        return found.scores["accuracy"]
+
+    def _trained(self, choices: Choices, seed: int) -> Outcome | None:
+        """None where the memory does not suffice for a candidate."""
+        trainer = Trainer(*self._images, self._schedule, SLOWEST * self._seconds if choices else inf)
+        try:
+            return trainer.train(self._module(choices), seed)
+        except torch.OutOfMemoryError as error:
+            if not choices:
+                raise TrainingError(f"the memory of {self._device} does not suffice to train the original") from error
+            return None
+        finally:
+            released()
 
     def _module(self, choices: Choices) -> nn.Module:
         """A candidate with the weights that it inherits; a copy."""
@@ -197,12 +229,3 @@ class _Records:
             found = make()
             self._store.record_verdict(key, found)
         return found
-
-
-def _verdict(outcome: Outcome) -> Verdict:
-    """An outcome as the store keeps it."""
-    known = {"seconds": outcome.seconds, "step_ms": outcome.step_ms}
-    if outcome.accuracy_mirrored is None:
-        return Verdict(False, TRAINED, f"not trained: {outcome.step_ms:.0f} ms a step", scores=known)
-    accuracy = outcome.accuracy_mirrored
-    return Verdict(True, TRAINED, f"reaches {accuracy:.2f} %", scores={"accuracy": accuracy, **known})

@@ -9,14 +9,14 @@ from time import monotonic
 import torch
 from torch import nn
 
+from loopwright.models.seeding import seeded
+from loopwright.training.accuracy import EVALUATED
 from loopwright.training.images import Images, normalised
 from loopwright.training.loop import Loop
 from loopwright.training.schedule import Schedule
-from loopwright.training.step import arithmetic, autocast
+from loopwright.training.step import arithmetic, autocast, repeatable
 
 FIRST_TIMED, TIMED_STEPS = 5, 8
-EVALUATED = 250
-"""Images evaluated at once."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,11 @@ class Trainer:
         self._dtype = arithmetic(self._device)
 
     def train(self, module: nn.Module, seed: int) -> Outcome:
-        """Trains the module, in place; ``seed`` draws order and augmentation."""
+        """Trains the module, in place; ``seed`` draws order and augmentation, and what the module draws itself."""
+        with seeded(seed, [self._device]), repeatable(self._device):
+            return self._trained(module, seed)
+
+    def _trained(self, module: nn.Module, seed: int) -> Outcome:
         begin = monotonic()
         loop = Loop(module, self._train, self._schedule, seed, graphs=self._graphs)
         try:
@@ -93,7 +97,7 @@ class _Pace:
         since = done - FIRST_TIMED
         if since in (0, TIMED_STEPS):
             if self._device.type == "cuda":
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(self._device)
             now = monotonic()
             self.step_ms, self._begin = (now - self._begin) * 1e3 / TIMED_STEPS if since else 0.0, now
 

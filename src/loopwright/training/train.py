@@ -14,15 +14,16 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError, TrainingError
-from loopwright.models.devices import require_device
+from loopwright.models.devices import device_name, require_device
 from loopwright.models.seeding import seeded
 from loopwright.report.folder import require_free
 from loopwright.search.deliver import SPEC
 from loopwright.search.events import Callback, EpochTrained
 from loopwright.search.judge import fingerprint
 from loopwright.search.progress import Progress
+from loopwright.search.run_folder import how_to_resume_training
 from loopwright.search.stages import Stages
-from loopwright.training.accuracy import accuracy
+from loopwright.training.accuracy import EVALUATED, accuracy
 from loopwright.training.classes import class_count, require_same
 from loopwright.training.curve import EpochFigures
 from loopwright.training.folder import (
@@ -247,11 +248,15 @@ def _trained(
             with stages.stage("Train", loop.steps) as progress:
                 _run(loop, curve, own.epochs, progress, None if work is None else work.save)
         with stages.stage("Evaluate"):
-            reached = accuracy(loop.module, inputs.test)
+            reached = accuracy(loop.module, inputs.test, min(own.batch, EVALUATED))
     except torch.OutOfMemoryError as error:
-        if work is not None and state is None:
-            work.discard()
-        raise TrainingError(f"the memory of {own.device} does not suffice; give a smaller batch (--batch)") from error
+        if work is not None and work.read_checkpoint() is not None:
+            how = f"once more of it is free, go on with {how_to_resume_training(work.path)}"
+        else:
+            how = "give a smaller batch (--batch)"
+            if work is not None:
+                work.discard()
+        raise TrainingError(f"the memory of {own.device} does not suffice; {how}") from error
     except TrainingError:
         if work is not None:
             work.discard()
@@ -308,7 +313,7 @@ def _result(inputs: _Inputs, reached: float, curve: Sequence[EpochFigures]) -> d
         "evaluated_on": inputs.evaluated,
         "train_loss": curve[-1].loss,
         "normalisation": asdict(inputs.train.normalisation),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": device_name(device),
         "arithmetic": inputs.request.arithmetic,
         "torch": torch.__version__,
     }
