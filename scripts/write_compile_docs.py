@@ -19,7 +19,8 @@ loopwright compile runs/resnet34 -o faster.so
 ```
 
 The last one takes a folder that `loopwright optimize` wrote. Before a file is kept it is loaded again and held against
-PyTorch on a random input: above 1e-3 of the largest output the command fails and leaves nothing. The same from Python, for
+PyTorch on a random input: above 1e-3 of the largest output (in float32; 5e-3 in tf32, 2.5e-2 in bf16) the command fails and
+leaves nothing. The same from Python, for
 any module and any number of inputs, whose shapes and types the example fixes:
 
 >>> import torch
@@ -36,7 +37,8 @@ operations TVM lowers in its own way, and `compiled.export_library("net.so")` wr
 
 ## Running it with TVM's runtime alone
 
-Nothing of Loopwright and no PyTorch is needed where it runs, only `apache-tvm` and `numpy`:
+Nothing of Loopwright and no PyTorch is needed where it runs, only `numpy`, and `apache-tvm` and `apache-tvm-ffi` in the versions
+that `pyproject.toml` pins:
 
 ```python
 import numpy as np
@@ -48,6 +50,9 @@ network = relax.VirtualMachine(library, tvm.cpu())["main"]
 image = tvm.runtime.tensor(np.zeros((1, 3, 32, 32), "float32"))
 output = network(image).numpy()
 ```
+
+For a network compiled with `--target cuda`, `tvm.cuda()` stands in place of `tvm.cpu()`, and the image is put there:
+`tvm.runtime.tensor(array, tvm.cuda())`.
 
 TVM starts half as many threads as there are processors, or one; to use two, say so before the first run, with
 `tvm.get_global_func("runtime.config_threadpool")(-3, 2, ["0", "1"], 2)` or `TVM_NUM_THREADS=2`.
@@ -61,13 +66,20 @@ Activations share their storage where their lives do not overlap. [Performance](
 
 ## Other processors
 
+| `--target` | code for |
+| --- | --- |
+| `cpu` | this processor: its instructions, caches and cores. On one without AVX-512 a library made on one with it does not run |
+| `cpu-avx512`, `cpu-avx2` | x86-64 processors with these instructions; take `--threads` for the number of its cores |
+| `cpu-neon` | 64-bit ARM |
+| `cuda`, `cuda-sm_90`, ... | NVIDIA GPUs: [GPUs](gpu.md) |
+
 For a target of this machine's architecture the library is linked here, and checked if this machine has the instructions.
-For another one (64-bit ARM) the command writes an archive of objects, which a compiler there links against the header
+For another one (`loopwright compile resnet34 --target cpu-neon -o net.tar`) the command writes an archive of objects, which a compiler there links against the header
 and library of `apache-tvm-ffi`:
 
 ```
 tar xf net.tar
-cc -shared -fPIC -o net.so *.o constants.c -I$(tvm-ffi-config --includedir) -I$(tvm-ffi-config --dlpack-includedir) \\
+cc -shared -fPIC -o net.so *.o *.c -I$(tvm-ffi-config --includedir) -I$(tvm-ffi-config --dlpack-includedir) \\
     -L$(tvm-ffi-config --libdir) -ltvm_ffi
 ```
 

@@ -55,7 +55,7 @@ def test_networks_known_by_name(name, monkeypatch):
         lambda _, x: functional.relu_(x),
         lambda _, x: (functional.relu_(x) + x, x),
         lambda _, x: functional.hardtanh_(functional.relu(x).add_(1.5), -0.5, 2.0),
-        lambda _, x: functional.relu(x).add_(x, alpha=3),
+        lambda _, x: functional.relu(x).add_(x) + x,
         lambda _, x: functional.max_pool2d(x, 3, 2, 1, ceil_mode=True),
         lambda _, x: functional.max_pool2d(x, 2),
         lambda _, x: functional.avg_pool2d(x, 3, padding=1, count_include_pad=False),
@@ -79,6 +79,9 @@ def test_operations(function, monkeypatch):
         lambda own, x: functional.linear(x.mean((2, 3)), own.last.weight),
         lambda _, x: functional.batch_norm(x, torch.zeros(8), torch.ones(8)),
         lambda _, x: functional.gelu(x),
+        lambda _, x: functional.relu(x).add_(x, alpha=3),
+        lambda _, x: torch.add(x, x.relu(), alpha=3),
+        lambda own, x: own.first(functional.pad(x, (8, 8, 8, 8))[0, :3]),
     ],
 )
 def test_what_has_to_be_decomposed_is_left_to_pytorch(function):

@@ -15,6 +15,8 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from loopwright.models import reading
+
 ATEN = torch.ops.aten
 
 
@@ -40,19 +42,14 @@ def _rewritten(node: fx.Node) -> bool:
     """Makes the call one of a core operation, under the same name; whether that is possible."""
     if node.target in UNCHANGED:
         return True
-    return node.target in REWRITTEN and REWRITTEN[node.target](node, *_arguments(node, node.target))
-
-
-def _arguments(node: fx.Node, operation: Any) -> list[Any]:
-    """The arguments by their places, those left out with their defaults."""
-    schema = operation._schema.arguments
-    given = {argument.name: value for argument, value in zip(schema, node.args, strict=False)} | node.kwargs
-    return [given.get(argument.name, argument.default_value) for argument in schema]
+    return node.target in REWRITTEN and REWRITTEN[node.target](node, *reading.arguments(node).values())
 
 
 def _convolution(node: fx.Node, x: Any, weight: Any, bias: Any, *window: Any) -> bool:
     stride, padding, dilation, groups = window
-    return _becomes(node, ATEN.convolution.default, x, weight, bias, stride, padding, dilation, False, [0, 0], groups)
+    return x.meta["val"].ndim == 4 and _becomes(
+        node, ATEN.convolution.default, x, weight, bias, stride, padding, dilation, False, [0, 0], groups
+    )
 
 
 def _batch_norm(node: fx.Node, *arguments: Any) -> bool:
@@ -82,9 +79,13 @@ def _in_place(functional: Any) -> Callable[..., bool]:
 
     def rewrite(node: fx.Node, x: fx.Node, *_: Any) -> bool:
         node.target = functional
-        return x.op == "call_function" and x.target not in VIEWS and len(x.users) == 1
+        return not node.kwargs and x.op == "call_function" and x.target not in VIEWS and len(x.users) == 1
 
     return rewrite
+
+
+def _add(node: fx.Node, *_: Any) -> bool:
+    return not node.kwargs
 
 
 def _global_average(node: fx.Node, x: Any, output_size: Any) -> bool:
@@ -124,13 +125,14 @@ def _before(node: fx.Node, target: Any, *arguments: Any) -> fx.Node:
 VIEWS = (ATEN.view.default, ATEN.clone.default)
 """What shares its memory with its argument: after rewriting, flattening and dropout in evaluation mode."""
 
-UNCHANGED = (ATEN.relu.default, ATEN.hardtanh.default, ATEN.add.Tensor, ATEN.cat.default)
+UNCHANGED = (ATEN.relu.default, ATEN.hardtanh.default, ATEN.cat.default)
 
 REWRITTEN: dict[Any, Callable[..., bool]] = {
     ATEN.conv2d.default: _convolution,
     ATEN.batch_norm.default: _batch_norm,
     ATEN.relu_.default: _in_place(ATEN.relu.default),
     ATEN.hardtanh_.default: _in_place(ATEN.hardtanh.default),
+    ATEN.add.Tensor: _add,
     ATEN.add_.Tensor: _in_place(ATEN.add.Tensor),
     ATEN.max_pool2d.default: _max_pool,
     ATEN.avg_pool2d.default: _average_pool,

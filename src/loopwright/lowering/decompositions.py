@@ -30,6 +30,8 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table: dict[Any, Callable[..., Any]] = {**default_decompositions(), **get_decompositions(BY_PYTORCH)}
     table |= {
         ATEN.im2col.default: _im2col,
+        ATEN.add.Tensor: lambda x, y, alpha=1: NotImplemented if alpha == 1 else x + alpha * y,
+        ATEN.sub.Tensor: lambda x, y, alpha=1: NotImplemented if alpha == 1 else x - alpha * y,
         ATEN.adaptive_max_pool2d.default: _adaptive_max_pool2d,
         ATEN.avg_pool2d.default: _avg_pool2d,
         ATEN.max_pool2d_with_indices.default: _max_pool2d,

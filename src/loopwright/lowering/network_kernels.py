@@ -90,7 +90,7 @@ class NetworkKernels:
 
     def _layer(self, convolution: relax.Call) -> nn.Module | None:
         """The module of a convolution that is a layer of the network."""
-        layer = self._layers.get(convolution.args[1].name, "")
+        layer = self._layers.get(getattr(convolution.args[1], "name", ""), "")  # a buffer is a constant, without name
         return self._module.get_submodule(layer) if layer else None
 
     def _form(self, convolution: relax.Call) -> OperatorForm:

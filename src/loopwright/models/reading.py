@@ -28,14 +28,10 @@ def kind(node: fx.Node) -> str:
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
-    """All arguments by name, defaults included."""
+    """All arguments by name, in the operation's order, defaults included."""
     schema = _overload(node)._schema.arguments
-    values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-    return {
-        **values,
-        **{argument.name: value for argument, value in zip(schema, node.args, strict=False)},
-        **node.kwargs,
-    }
+    given = {argument.name: value for argument, value in zip(schema, node.args, strict=False)} | node.kwargs
+    return {argument.name: given.get(argument.name, argument.default_value) for argument in schema}
 
 
 def shape(node: fx.Node) -> tuple[int, ...]:
