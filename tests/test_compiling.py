@@ -1,21 +1,29 @@
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import loopwright
 from loopwright import compiling
 from loopwright.cli.main import run
 from loopwright.compiling import Tuning, write_network
 from loopwright.errors import ArgumentError, CompileError
+from loopwright.lowering.network import build_network, load_machine, output_arrays
 from loopwright.lowering.transformed import transformed
 from loopwright.models.resolve import resolve
 from loopwright.models.trace import trace
 from loopwright.search.deliver import ChangedLayer, NetworkSpec, save
+from loopwright.targets.cpu import cpu
 
 NET = """
 from torch import nn
@@ -103,6 +111,10 @@ def test_a_folder_that_optimize_wrote_compiles_with_its_weights(model, tmp_path)
     compiled = loopwright.compile(folder, tune=False)
     x = torch.randn(SHAPE)
     assert torch.allclose(compiled(x), changed.eval()(x), atol=1e-5)
+    several = torch.randn(3, *SHAPE[1:])
+    assert torch.allclose(loopwright.compile(folder, several, tune=False)(several), changed.eval()(several), atol=1e-5)
+    with pytest.raises(ArgumentError, match=r"takes images of 3x8x8; only how many may be changed"):
+        loopwright.compile(folder, (1, 3, 9, 9))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +157,53 @@ def test_for_another_kind_of_processor_an_archive_of_objects_is_written(model, t
     with tarfile.open(tmp_path / "net.tar") as archive:
         names = [Path(name).name for name in archive.getnames()]
     assert {"constants.bin", "constants.c", "devc.c", "lib0.o"} <= set(names)
+
+
+def test_an_archive_links_by_the_command_in_the_docs(model, tmp_path, monkeypatch):
+    command = re.search(r"```\n(tar xf net\.tar\n.*?)```", Path("docs/compile.md").read_text(), re.DOTALL)
+    assert command is not None
+    network = trace(resolve(model, SHAPE).build(0), torch.zeros(SHAPE))
+    build_network(network, network.module, cpu()).export_objects(tmp_path / "net.tar")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    subprocess.run(command[1], shell=True, cwd=tmp_path, check=True)
+    machine, x = load_machine(tmp_path / "net.so", cpu()), torch.randn(SHAPE)
+    [found] = output_arrays(machine.main(machine.tensor(x.numpy())))
+    assert np.abs(found - network.module.eval()(x).detach().numpy()).max() < 1e-4
+
+
+def test_several_threads_may_call_one_network():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1)).eval()
+    compiled = loopwright.compile(module, (1, 3, 64, 64), threads=1, tune=False)
+    images = [torch.randn(1, 3, 64, 64) for _ in range(40)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(compiled, images))
+    with torch.no_grad():
+        assert all(torch.allclose(own, module(x), atol=1e-4) for own, x in zip(found, images, strict=True))
+
+
+def test_networks_of_other_types_than_float32_are_refused_by_layer():
+    with pytest.raises(CompileError, match="conv2d of layer '0': its input is float64, not float32"):
+        loopwright.compile(nn.Sequential(nn.Conv2d(3, 8, 3)).double(), torch.zeros(SHAPE, dtype=torch.float64))
+
+
+def test_weights_may_be_buffers():
+    class Blurred(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, 3)
+            self.register_buffer("blur", torch.full((8, 1, 3, 3), 1 / 9))
+
+        def forward(self, x):
+            return functional.conv2d(self.first(x), self.blur, stride=2, padding=1, groups=8)
+
+    module, x = Blurred().eval(), torch.randn(SHAPE)
+    assert torch.allclose(loopwright.compile(module, x, tune=False)(x), module(x), atol=1e-5)
+
+
+def test_an_image_may_come_without_a_batch():
+    module, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval(), torch.randn(3, 8, 8)
+    assert torch.allclose(loopwright.compile(module, x, tune=False)(x), module(x), atol=1e-5)
 
 
 def test_without_a_compiler_the_error_names_it(model, monkeypatch):

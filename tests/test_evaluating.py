@@ -119,8 +119,8 @@ def test_weights_are_taken_from_a_file(place, tmp_path):
     assert found[0].pytorch.right == found[1].pytorch.right
 
 
-@pytest.mark.parametrize(("wrong", "agree"), [(0, True), (1, False), (3, False)])
-def test_accuracies_may_lie_a_tenth_of_a_point_apart(place, monkeypatch, capsys, wrong, agree):
+@pytest.mark.parametrize(("wrong", "agree"), [(0, True), (1, True), (2, False), (3, False)])
+def test_accuracies_may_lie_a_tenth_of_a_point_or_an_image_apart(place, monkeypatch, capsys, wrong, agree):
     def with_wrong(forms: list[Form], images: EvaluationImages, *_: object) -> list[Predictions]:
         """All images in the right class by PyTorch, and some in another one by the compiled network."""
         found = [images.labels.copy() for _ in forms]

@@ -265,6 +265,7 @@ class _Inputs:
             fingerprint(self.source.module),
             self.minibatch.fingerprint,
             "" if self.trained is None else fingerprint(self.trained),
+            self.settings.capacity.fingerprint,
         )
 
 
@@ -309,6 +310,7 @@ def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> 
         ("another network", request.network, found.network),
         ("other images", request.minibatch, found.minibatch),
         ("other weights", request.trained, found.trained),
+        ("another table of trained networks", request.calibration or found.calibration, found.calibration),
     ):
         if before != now:
             raise ArgumentError(f"the run in {folder} began with {what}; optimize again into a new folder")

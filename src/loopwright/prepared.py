@@ -38,11 +38,21 @@ def _prepared(
     if isinstance(model, nn.Module):
         return trace(model, _example(example_input)), model
     if Path(model).is_dir():
-        return load_with_network(Path(model))
+        network, module = load_with_network(Path(model))
+        return network if example_input is None else _of_shape(network, _example(example_input), model), module
     shape = None if example_input is None else tuple(_example(example_input)[0].shape)
     source = resolve(str(model), shape)
     network = trace(source.build(seed), torch.zeros(source.input_shape), source.name)
     return network, network.module
+
+
+def _of_shape(network: Network, example: tuple[torch.Tensor, ...], folder: str | Path) -> Network:
+    """A folder's network for as many images as the example has."""
+    images, *shape = example[0].shape
+    if len(example) > 1 or tuple(shape) != network.input_shape[1:]:
+        wanted = "x".join(map(str, network.input_shape[1:]))
+        raise ArgumentError(f"the network in {folder} takes images of {wanted}; only how many may be changed")
+    return with_batch(network, images)
 
 
 def with_batch(network: Network, images: int) -> Network:

@@ -137,6 +137,12 @@ def test_a_run_goes_on_with_what_it_began_with_only(
     with monkeypatch.context() as patched:
         patched.chdir(folder / "elsewhere")
         assert f"is of small.py in {folder}; go on with it there" in refusal("optimize", "--resume", "../run")
+    state = folder / "run" / "run.json"
+    before = state.read_text()
+    state.write_text(before.replace('"calibration": ""', '"calibration": "of a table that was made again"'))
+    line = refusal("optimize", "--resume", "run")
+    assert "the run in run began with another table of trained networks; optimize again" in line
+    state.write_text(before)
     (folder / "small.py").write_text(FACTORY.replace("16, 32, 3", "16, 32, 5"))
     assert "the run in run began with another network; optimize again" in refusal("optimize", "--resume", "run")
 

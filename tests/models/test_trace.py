@@ -200,3 +200,21 @@ def test_a_layer_without_loop_nest_is_refused_with_the_reason(operators):
     assert str(operators.operator("tokens")) == "linear(n=2, co=6, ci=8, tokens=285)"
     with pytest.raises(ArgumentError, match="layer 'dilated' has no loop nest: its dilation is 2x2"):
         operators.operator("dilated")
+
+
+class Frozen(nn.Module):
+    """A part without gradients, as of a frozen backbone."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            x = self.backbone(x)
+        return self.head(x)
+
+
+def test_layers_in_blocks_without_gradients_are_layers():
+    network = trace(Frozen(), torch.zeros(1, 3, 8, 8))
+    assert [layer.name for layer in network.transformable] == ["backbone", "head"]

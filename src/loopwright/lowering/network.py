@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,11 @@ class LoweredNetwork:
     def kernels(self) -> int:
         return sum(not isinstance(function, relax.Function) for function in self.module.functions.values())
 
-    def build(self) -> BuiltNetwork:
-        """Runs TVM's compiler; raises `CompileError` where that fails."""
+    def build(self, threads: int | None = None) -> BuiltNetwork:
+        """Runs TVM's compiler, on so many ``threads`` or all processors; raises `CompileError` where that fails."""
         constants = LinkedConstants()
         try:
-            executable = _build(self.module, self.target, constants)
+            executable = _build(self.module, self.target, constants, threads)
         except (RuntimeError, ValueError, TypeError) as error:  # what TVM's passes and code generator raise
             raise CompileError(f"cannot compile {self.name}: {str(error).strip().splitlines()[-1]}") from error
         return BuiltNetwork(executable, constants, self.signature, self.kernels, self.notes)
@@ -154,26 +155,38 @@ class CompiledNetwork:
         self.input_shape = built.signature.inputs[0][0]
         self.weight_bytes = built.weight_bytes
         self.signature = built.signature
+        self._target, self._lock, self._caller = target, Lock(), local()
         self._folder = tempfile.TemporaryDirectory(prefix="loopwright-")
         self._library = Path(self._folder.name) / "network.so"
         built.export_library(self._library)
-        set_threads(target.threads)
+        self._prepare_thread()
         self._machine = load_machine(self._library, target)
 
     def __call__(self, *inputs: Any) -> Any:
         """What the module returns for ``inputs`` of the traced shapes and types, nested as the module nests it.
 
-        Tensors of PyTorch give tensors, arrays give arrays. Raises `ArgumentError` for inputs of another shape or type.
+        Tensors of PyTorch give tensors, arrays give arrays. Calls of several threads wait for each other. Raises
+        `ArgumentError` for inputs of another shape or type.
         """
-        outputs = output_arrays(self.runner(*inputs)())
+        run = self.runner(*inputs)
+        with self._lock:
+            self._prepare_thread()
+            outputs = output_arrays(run())
         if any(isinstance(value, torch.Tensor) for value in inputs):
             return pytree.tree_unflatten([torch.from_numpy(output) for output in outputs], self.signature.outputs)
         return pytree.tree_unflatten(list(outputs), self.signature.outputs)
 
     def runner(self, *inputs: Any) -> Callable[[], Any]:
-        """A function without arguments that runs the network on ``inputs`` once, copying nothing: for timing."""
+        """A function without arguments that runs the network on ``inputs`` once, copying nothing: for timing, in the
+        thread that compiled the network, while no other runs it."""
         arrays = self.signature.arrays(inputs)
         return partial(self._machine.main, *map(self._machine.tensor, arrays))
+
+    def _prepare_thread(self) -> None:
+        """TVM has a pool of threads for each thread that calls."""
+        if not getattr(self._caller, "prepared", False):
+            set_threads(self._target.threads)
+            self._caller.prepared = True
 
     def export_library(self, path: Path | str) -> None:
         """Writes code and weights as one shared library, which TVM's runtime loads."""
@@ -258,7 +271,9 @@ def _signature(network: Network, inputs: list[relax.Var]) -> Signature:
     return Signature(expected, network.program.call_spec.out_spec)
 
 
-def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> tvm.runtime.Executable:
+def _build(
+    module: tvm.IRModule, target: Target, constants: LinkedConstants, threads: int | None
+) -> tvm.runtime.Executable:
     tvm_target = tvm.target.Target(target.tvm_target)
     passes: Any = cpu_passes if target.gpu is None else gpu_passes
     keep = constants.take_out if target.gpu is None else constants.count
@@ -280,4 +295,4 @@ def _build(module: tvm.IRModule, target: Target, constants: LinkedConstants) -> 
     with tvm_target, pass_context(target):
         builder = relax.ExecBuilder()
         code = vm_build._vmcodegen(builder, pipeline(module))
-    return vm_build._vmlink(builder, tvm_target, ext_libs=objects(code, target))
+    return vm_build._vmlink(builder, tvm_target, ext_libs=objects(code, target, threads))

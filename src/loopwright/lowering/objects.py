@@ -17,14 +17,15 @@ from loopwright.targets.cpu import usable_processors
 from loopwright.targets.target import Target
 
 
-def objects(module: tvm.IRModule, target: Target) -> list[tvm.runtime.Module]:
-    """Each function of ``module``, all of them primitive ones, as an object of a processor, ready to be linked."""
+def objects(module: tvm.IRModule, target: Target, threads: int | None = None) -> list[tvm.runtime.Module]:
+    """Each function of ``module``, all of them primitive ones, as an object of a processor, ready to be linked;
+    compiled by so many ``threads``, without it one for each processor."""
 
     def compiled(name: tvm.ir.GlobalVar) -> tvm.runtime.Module:
         return _object(name.name_hint, module[name], target)
 
-    with ThreadPoolExecutor(usable_processors()) as threads:
-        return list(threads.map(compiled, module.get_global_vars()))
+    with ThreadPoolExecutor(threads or usable_processors()) as pool:
+        return list(pool.map(compiled, module.get_global_vars()))
 
 
 def _object(name: str, function: tirx.PrimFunc, target: Target) -> tvm.runtime.Module:

@@ -64,7 +64,10 @@ def load_onnx(path: Path) -> tuple[Callable[..., Any], str]:
     else:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no class of their own
+            raise CompileError(f"ONNX Runtime can't run the network: {usercode.first_line(error)}") from error
         runtime, names = "onnxruntime", [value.name for value in session.get_inputs()]
 
     def run(*inputs: torch.Tensor) -> Any:
@@ -77,12 +80,16 @@ def _require_standard(path: Path) -> None:
     """Raises `CompileError` for a file that ONNX's own checker refuses, or one with operators of another domain."""
     import onnx
 
-    onnx.checker.check_model(str(path), full_check=True)
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CompileError(f"the network has no valid ONNX form: {usercode.first_line(error)}") from error
     model = onnx.load(path)
     others = sorted(
         {f"{node.domain}::{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
     )
-    if others or model.functions:
+    others += sorted(function.name for function in model.functions)
+    if others:
         raise CompileError(f"the network has no form in standard ONNX operators: it would need {', '.join(others)}")
 
 

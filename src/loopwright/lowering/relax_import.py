@@ -23,7 +23,7 @@ from tvm.relax.frontend.torch import from_exported_program
 from loopwright.errors import CompileError
 from loopwright.lowering.core_operations import over_core_operations
 from loopwright.lowering.decompositions import decompositions
-from loopwright.models import reading, usercode
+from loopwright.models import reading, reads, usercode
 from loopwright.models.network import Network
 
 
@@ -78,6 +78,8 @@ def _require_representable(network: Network) -> None:
         if not isinstance(spec.arg, TensorArgument):
             raise CompileError(f"cannot compile {network.name}: it returns {spec.arg.value!r}, which is no tensor")
     for node in network.program.graph.nodes:
+        if _multiplies(node) and (obstacle := reading.type_obstacle(node.all_input_nodes[0])):
+            raise CompileError(f"cannot compile {network.name}: {_place(node)}: {obstacle}")
         if _picks_indices(node):
             raise CompileError(
                 f"cannot compile {network.name}: {_place(node.all_input_nodes[0])} returns the places of its maxima, "
@@ -92,19 +94,25 @@ def _require_stateless(program: ExportedProgram, name: str) -> None:
             raise CompileError(f"cannot compile {name}: it changes its own {spec.target} when it runs")
 
 
+def _multiplies(node: fx.Node) -> bool:
+    """Whether it is a convolution or a linear layer, of which the importer takes the results for float32."""
+    kind = reads.kind(node)
+    return kind == "linear" or kind.startswith("conv")
+
+
 def _picks_indices(node: fx.Node) -> bool:
     """Whether it is the second output of a pooling, and in use."""
     if node.op != "call_function" or getattr(node.target, "__name__", "") != "getitem" or node.args[1] == 0:
         return False
     source = node.all_input_nodes[0]
-    return isinstance(source.target, torch._ops.OpOverload) and "max_pool" in reading.kind(source) and bool(node.users)
+    return "max_pool" in reads.kind(source) and bool(node.users)
 
 
 def _place(node: fx.Node) -> str:
     """The operation and the layer that calls it."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     layer = stack[-1][0] if stack else ""
-    return f"{reading.kind(node)}{f' of layer {layer!r}' if layer else ''}"
+    return f"{reads.kind(node)}{f' of layer {layer!r}' if layer else ''}"
 
 
 def _reason(error: BaseException, program: ExportedProgram) -> str:

@@ -46,10 +46,19 @@ def exported(
     takes them. Raises TraceError as `trace` does."""
     try:
         with _evaluating(module), _quiet(), torch.random.fork_rng(devices=[]):
-            return torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+            program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+            if _has_gradients_switched(program):  # where there are none at all, no block is without
+                with torch.no_grad():
+                    program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+            return program
     except usercode.FAILURES as error:
         operation = usercode.where(error) or "an operation of PyTorch itself"
         raise TraceError(f"cannot trace {name} at {operation}: {usercode.first_line(error)}") from error
+
+
+def _has_gradients_switched(program: ExportedProgram) -> bool:
+    """Whether a block under `torch.no_grad()` or the like is one call of the program."""
+    return any(str(node.target) == "wrap_with_set_grad_enabled" for node in program.graph.nodes)
 
 
 @contextmanager

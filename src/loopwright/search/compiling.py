@@ -33,7 +33,8 @@ def compile_apart(
     lowering = (lower_network(network, module, target, choose) for module in modules)
     if target.gpu is not None or not can_fork():
         with ThreadPoolExecutor(usable_processors()) as threads:
-            return [CompiledNetwork(built, target) for built in threads.map(LoweredNetwork.build, lowering)]
+            built = threads.map(partial(LoweredNetwork.build, threads=1), lowering)
+            return [CompiledNetwork(own, target) for own in built]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
         begun: list[tuple[LoweredNetwork, Path]] = []
 
@@ -56,6 +57,6 @@ def compile_apart(
 
 def _link(lowered: LoweredNetwork, library: Path) -> int:
     """Writes the shared library; the bytes of the weights in it."""
-    built = lowered.build()
+    built = lowered.build(threads=1)  # other processes compile beside this one
     built.export_library(library)
     return built.weight_bytes

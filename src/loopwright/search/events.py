@@ -126,8 +126,8 @@ Callback = Callable[[Event], None]
 """Called for every event of a run, from the thread that called `loopwright.optimize`, which waits for it. Classes of
 events may be added, and fields to them; a callback passes over what it does not know.
 
-What a callback raises ends the run: its processes end, no folder is written, and the exception is raised from
-`loopwright.optimize` as it is. Verdicts and timings so far are in the store, so the same run goes on from there.
+What a callback raises ends the run: its processes end, and the exception is raised from `loopwright.optimize` as it is.
+Verdicts and timings so far are in the store, and `loopwright.resume` goes on with the run's folder from there.
 """
 
 

@@ -79,6 +79,11 @@ class CapacityCheck:
     tolerance: float = 1.0
     table: Table = field(default_factory=shipped)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of what is learnt from; empty where nothing is."""
+        return sha256(self.table.text.encode()).hexdigest() if self.name == CALIBRATED else ""
+
     def of(self, network: Network, minibatch: Minibatch, device: str, store: Store) -> CalibratedCheck | None:
         """The calibrated check, if it is that; the original's scores are kept in the ``store``. Raises `ArgumentError`
         for an unknown name and what `CalibratedCheck.of` raises."""

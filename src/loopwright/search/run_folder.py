@@ -66,7 +66,8 @@ class RunRequest:
     """A run as text. ``model`` is empty where the network was given as a module in Python. ``store`` is a path or an
     address, without password; ``directory`` is where the command was given. ``network``, ``minibatch`` and ``trained``
     are the fingerprints of the initial network, of the images, and of the network with the trained weights, if any were
-    given: a run goes on with the same only."""
+    given, ``calibration`` that of the table that the calibrated check has learnt from: a run goes on with the same
+    only."""
 
     model: str
     input_shape: tuple[int, ...]
@@ -77,6 +78,7 @@ class RunRequest:
     network: str
     minibatch: str
     trained: str = ""
+    calibration: str = ""
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def resume_training(
             require_device(arguments.device)
             inputs = _Inputs.of(_subject(work, module), arguments, begun=state is not None)
         _require_same(request, inputs.request, work.path, begun=state is not None)
+        work.request = replace(request, arguments=arguments)
         work.begin()
         return _trained(inputs, work, stages, state)
 

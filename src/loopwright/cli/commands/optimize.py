@@ -62,7 +62,8 @@ def command(
         int, typer.Option(min=1, help="How many operators to time at most, beside the network's own.")
     ] = OPERATORS,
     seconds: Annotated[
-        float | None, typer.Option(help="Take the best found after so many seconds.", show_default=False)
+        float | None,
+        typer.Option(help="Take the best found after so many seconds, counted anew by --resume.", show_default=False),
     ] = None,
     parameters: Annotated[
         float, typer.Option(help="The most parameters of the result, as a share of the original's.")

@@ -103,8 +103,10 @@ class _Solver:
         """Asks about what is wanted, as far as there is such a network; gives the numbers of what was asked about."""
         found = []
         for own in wanted:
+            if not self._evaluation.left:
+                break
             choices = self._solution(own)
-            if choices is None or not self._evaluation.left:
+            if choices is None:
                 continue
             self._programme.forbid(choices)
             number = self._evaluation.draw(choices)
