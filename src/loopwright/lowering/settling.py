@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.torch_module import OperatorModule
 from loopwright.lowering.transformed import transformed
+from loopwright.models.modes import evaluating
 from loopwright.models.network import Network
 
 FIT_STEPS = 10
@@ -33,7 +34,7 @@ def settle(module: nn.Module, original: nn.Module, batches: Sequence[Tensor], st
     """
     changed = operators(module)
     wanted = _outputs(original, changed, batches[0])
-    with _batch_statistics(module), ExitStack() as hooks:
+    with evaluating(module, batch_statistics=True), ExitStack() as hooks:
         for path, operator in changed.items():
             hooks.enter_context(_hooked(operator, _Fitting(operator, wanted.pop(path), steps)))
         module(batches[0])
@@ -47,7 +48,7 @@ def reestimate(module: nn.Module, batches: Iterable[Tensor]) -> None:
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
-    with _batch_statistics(module):
+    with evaluating(module, batch_statistics=True):
         try:
             for norm in norms:
                 norm.reset_running_stats()
@@ -157,7 +158,7 @@ def _outputs(original: nn.Module, layers: Iterable[str], images: Tensor) -> dict
 
     buffers = {name: buffer.clone() for name, buffer in original.named_buffers()}
     try:
-        with _batch_statistics(original), ExitStack() as hooks:
+        with evaluating(original, batch_statistics=True), ExitStack() as hooks:
             for path in layers:
                 hooks.enter_context(_hooked(original.get_submodule(path), take(path)))
             original(images)
@@ -184,16 +185,3 @@ def _hooked(layer: nn.Module, hook: Any) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, batch norms normalise by what they see; all else is in evaluation mode."""
-    modes = {child: child.training for child in module.modules()}
-    for child in modes:
-        child.training = isinstance(child, _BatchNorm)
-    try:
-        yield
-    finally:
-        for child, training in modes.items():
-            child.training = training

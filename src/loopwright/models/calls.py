@@ -11,7 +11,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from loopwright.models import convolution, products, reading
+from loopwright.models import convolution, products, reads
 from loopwright.models.network import Shape
 from loopwright.models.reading import Reading
 from loopwright.operators import Operator
@@ -37,7 +37,7 @@ class Calls:
         self._parameters = _parameters(program, module)
         self.nodes = tuple(node for node in program.graph.nodes if _is_operation(node))
         self._by_name = {node.name: node for node in self.nodes}
-        readers = {node: READERS[reading.kind(node)] for node in self.nodes if reading.kind(node) in READERS}
+        readers = {node: READERS[reads.kind(node)] for node in self.nodes if reads.kind(node) in READERS}
         self._readings = {node: found for node, read in readers.items() if (found := read(node)) is not None}
         self._weight_uses = Counter(found.weight for found in self._readings.values())
 
@@ -46,7 +46,7 @@ class Calls:
 
     def kind(self, node: fx.Node) -> str:
         """``conv2d``, ``linear``, ``relu``, ...: the operation's name without overload or in-place mark."""
-        return reading.kind(node)
+        return reads.kind(node)
 
     def layer_name(self, node: fx.Node) -> str:
         """The name of the leaf module whose work the call is, or the enclosing module's and the call's own name."""
@@ -58,11 +58,11 @@ class Calls:
     def input_shapes(self, node: fx.Node) -> tuple[Shape, ...]:
         """Shapes of the activations that the call reads (parameters and buffers left out)."""
         activations = (arg for arg in node.all_input_nodes if arg.op != "placeholder" or arg.name in self._inputs)
-        return tuple(_shape(arg) for arg in activations if isinstance(arg.meta.get("val"), torch.Tensor))
+        return tuple(reads.shape(arg) for arg in activations if isinstance(arg.meta.get("val"), torch.Tensor))
 
     def output_shape(self, node: fx.Node) -> Shape:
         """The output's shape; for a call with several outputs the first one's."""
-        return _shape(node)
+        return reads.shape(node)
 
     def parameters(self, node: fx.Node) -> dict[str, nn.Parameter]:
         """The parameters that the call reads directly, under the names that the trace has for them."""
@@ -84,7 +84,7 @@ class Calls:
 
     def _shapes(self, node: fx.Node) -> list[Shape]:
         """The shapes of the tensors among the call's positional arguments."""
-        return [_shape(arg) for arg in node.args if isinstance(arg, fx.Node)]
+        return [reads.shape(arg) for arg in node.args if isinstance(arg, fx.Node)]
 
     def operator(self, node: fx.Node) -> Operator | None:
         """The operator that the call computes, where loop nests can express it."""
@@ -118,12 +118,6 @@ def _parameters(program: ExportedProgram, module: nn.Module) -> dict[str, nn.Par
 
 def _is_operation(node: fx.Node) -> bool:
     return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
-
-
-def _shape(node: fx.Node) -> Shape:
-    value = node.meta.get("val")
-    value = value[0] if isinstance(value, (tuple, list)) else value
-    return tuple(int(size) for size in value.shape) if isinstance(value, torch.Tensor) else ()
 
 
 def _innermost(node: fx.Node) -> tuple[str, str]:

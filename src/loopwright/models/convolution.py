@@ -8,7 +8,8 @@ from typing import Any
 from torch import fx
 
 from loopwright.errors import ArgumentError
-from loopwright.models.reading import Reading, arguments, kind, shape, type_obstacle
+from loopwright.models.reading import Reading, arguments, type_obstacle
+from loopwright.models.reads import kind, shape
 from loopwright.operators import Operator
 from loopwright.operators.conv1d import Conv1d
 from loopwright.operators.conv2d import Conv2d

@@ -6,7 +6,8 @@ from math import prod
 
 from torch import fx
 
-from loopwright.models.reading import Reading, arguments, shape, type_obstacle
+from loopwright.models.reading import Reading, arguments, type_obstacle
+from loopwright.models.reads import shape
 from loopwright.operators.linear import Linear
 from loopwright.operators.matmul import Matmul
 

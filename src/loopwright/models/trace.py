@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from loopwright.errors import TraceError
 from loopwright.models import usercode
 from loopwright.models.calls import Calls
+from loopwright.models.modes import evaluating
 from loopwright.models.network import Layer, Network
 
 
@@ -45,7 +46,7 @@ def exported(
     """The program of ``module`` in evaluation mode, which stays as it is; ``dynamic_shapes`` as `torch.export.export`
     takes them. Raises TraceError as `trace` does."""
     try:
-        with _evaluating(module), _quiet(), torch.random.fork_rng(devices=[]):
+        with evaluating(module), _quiet(), torch.random.fork_rng(devices=[]):
             program = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
             if _has_gradients_switched(program):  # where there are none at all, no block is without
                 with torch.no_grad():
@@ -59,18 +60,6 @@ def exported(
 def _has_gradients_switched(program: ExportedProgram) -> bool:
     """Whether a block under `torch.no_grad()` or the like is one call of the program."""
     return any(str(node.target) == "wrap_with_set_grad_enabled" for node in program.graph.nodes)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside, every submodule is in evaluation mode; afterwards each is in its own mode again."""
-    modes = {submodule: submodule.training for submodule in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for submodule, training in modes.items():
-            submodule.training = training
 
 
 @contextmanager

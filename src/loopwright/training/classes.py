@@ -9,18 +9,14 @@ import torch
 from torch import nn
 
 from loopwright.errors import ArgumentError, DataError
+from loopwright.models.modes import evaluating
 from loopwright.training.images import Images
 
 
 def class_count(module: nn.Module, input_shape: Sequence[int]) -> int:
     """How many scores the network gives to an image; `ArgumentError` where these are no class scores."""
-    modes = {child: child.training for child in module.modules()}
-    try:
-        with torch.no_grad():
-            scores = module.eval()(torch.zeros(tuple(input_shape)))
-    finally:
-        for child, training in modes.items():
-            child.training = training
+    with evaluating(module), torch.no_grad():
+        scores = module(torch.zeros(tuple(input_shape)))
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     if len(shape) != 2 or isinstance(shape, str):
         raise ArgumentError(f"the network returns {shape}; an accuracy needs class scores of shape (N, classes)")

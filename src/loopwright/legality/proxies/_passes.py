@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.func import functional_call
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 
 from loopwright.errors import ArgumentError, DataError
 from loopwright.models.images import Minibatch
+from loopwright.models.modes import evaluating
 from loopwright.models.seeding import seeded
 
 NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -142,15 +143,8 @@ def class_scores(logits: object, title: str) -> Tensor:
 def scoring(module: nn.Module, batch_statistics: bool = True) -> Iterator[None]:
     """Inside, the module is in evaluation mode, but for batch norms with ``batch_statistics``, which normalise by what
     they see; random numbers start from 0; convolutions are computed in full float32, the same way every time."""
-    modes = {child: child.training for child in module.modules()}
-    for child in modes:
-        child.training = batch_statistics and isinstance(child, _BatchNorm)
-    try:
-        with seeded(0, _devices(module)), _one_way(), torch.enable_grad():
-            yield
-    finally:
-        for child, training in modes.items():
-            child.training = training
+    with evaluating(module, batch_statistics), seeded(0, _devices(module)), _one_way(), torch.enable_grad():
+        yield
 
 
 def _devices(module: nn.Module) -> Iterable[torch.device]:
