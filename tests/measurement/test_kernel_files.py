@@ -11,12 +11,14 @@ import pytest
 from loopwright.ir.contraction import operator_form
 from loopwright.lowering.epilogue import Epilogue
 from loopwright.lowering.kernel import schedules
-from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement import tolerances
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.kernel_files import Builders, KernelFiles, Wanted, write_kernel
 from loopwright.measurement.timer import Protocol
 from loopwright.measurement.tune import tune_checked
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
+from loopwright.targets.target import FLOAT32
 
 TARGET = cpu(threads=1)
 FORM = operator_form(parse("conv2d(co=16, ci=16, oh=4, ow=4, kh=3, kw=3)").nest())
@@ -39,7 +41,7 @@ def test_kernels_are_built_side_by_side_and_loaded(builders: Builders):
     for own in WANTED:
         compiled = builders.files.load(own)
         assert compiled is not None
-        assert agreement.error(own.kernel(), compiled) < TOLERANCE
+        assert agreement.error(own.kernel(), compiled) < tolerances.KERNEL[FLOAT32]
 
 
 def test_after_they_were_closed_others_build(builders: Builders):

@@ -15,13 +15,15 @@ from loopwright.ir.contraction import operator_form
 from loopwright.lowering.kernel import Epilogue, build_kernel
 from loopwright.lowering.schedules.variants import variants
 from loopwright.lowering.threads import set_threads
+from loopwright.measurement import tolerances
 from loopwright.measurement import tune as tuning
-from loopwright.measurement.agreement import TOLERANCE, Agreement
+from loopwright.measurement.agreement import Agreement
 from loopwright.measurement.build import compile_function
 from loopwright.measurement.timer import Call, Clock, Measurement, Protocol, measure
 from loopwright.measurement.tune import TuningError, tune, tune_checked
 from loopwright.operators import parse
 from loopwright.targets.cpu import cpu
+from loopwright.targets.target import FLOAT32
 from tests.lowering.forms import conv
 
 SHORT = Protocol(rounds=3, sample_ms=0.2, cold_bytes=1024)
@@ -60,7 +62,7 @@ def test_operators_over_other_axes_are_tuned_and_held_against_pytorch(text: str)
     agreement = Agreement.of(form, 2, epilogue, target)
     tuned = tune(form, 2, epilogue, target, SHORT, tried=2, agreement=agreement)
     kernel = build_kernel(form, 2, epilogue, target, tuned.schedule)
-    assert agreement.error(kernel, compile_function(kernel.primfunc, target)) < TOLERANCE
+    assert agreement.error(kernel, compile_function(kernel.primfunc, target)) < tolerances.KERNEL[FLOAT32]
     wrong = replace(agreement, expected=agreement.expected + 1)
     with pytest.raises(TuningError, match="differs from PyTorch"):
         tune(form, 2, epilogue, target, SHORT, tried=1, agreement=wrong)
