@@ -187,6 +187,20 @@ def test_networks_of_other_types_than_float32_are_refused_by_layer():
         loopwright.compile(nn.Sequential(nn.Conv2d(3, 8, 3)).double(), torch.zeros(SHAPE, dtype=torch.float64))
 
 
+def test_inputs_may_have_any_name():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 4, 1)
+
+        def forward(self, convolved, linear):
+            return self.first(convolved) + linear
+
+    inputs = torch.randn(SHAPE), torch.randn(1, 4, 8, 8)
+    module = Named().eval()
+    assert torch.allclose(loopwright.compile(module, inputs, tune=False)(*inputs), module(*inputs), atol=1e-5)
+
+
 def test_weights_may_be_buffers():
     class Blurred(nn.Module):
         def __init__(self) -> None:

@@ -280,3 +280,11 @@ def test_the_command_says_what_it_wrote(folder, tmp_path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["shapes"] == [[None, 3, 8, 8]]
     assert np.isclose(facts["file_bytes"], out.stat().st_size, rtol=0.01)
+
+
+def test_what_the_runtime_can_not_run_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    module = nn.Sequential(nn.Conv2d(3, 4, 3)).double()
+    with pytest.raises(CompileError, match=r"ONNX Runtime can't run the network: .*Conv"):
+        export(module, tmp_path / "net.onnx", torch.zeros(SHAPE, dtype=torch.float64), format="onnx")
+    assert list(tmp_path.iterdir()) == []

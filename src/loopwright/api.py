@@ -310,6 +310,7 @@ def _require_same_inputs(request: RunRequest, inputs: _Inputs, folder: Path) -> 
         ("another network", request.network, found.network),
         ("other images", request.minibatch, found.minibatch),
         ("other weights", request.trained, found.trained),
+        # folders of older versions don't name their table
         ("another table of trained networks", request.calibration or found.calibration, found.calibration),
     ):
         if before != now:

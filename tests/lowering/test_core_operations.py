@@ -21,7 +21,7 @@ class After(nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.first, self.norm, self.function = nn.Conv2d(3, 8, 3, 2, groups=1), nn.BatchNorm2d(8, eps=0.5), function
+        self.first, self.norm, self.function = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8, eps=0.5), function
         self.last = nn.Linear(8, 5)
 
     def forward(self, x):

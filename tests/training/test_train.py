@@ -249,6 +249,21 @@ def test_other_images_or_another_network_are_not_gone_on_with(interrupted: Path,
     assert len(loopwright.resume_training(interrupted, data=moved).curve) == 5
 
 
+def test_where_the_images_are_now_is_kept(
+    interrupted: Path, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    moved = shutil.copytree(data, tmp_path / "moved")
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            loopwright.resume_training(interrupted, data=moved)
+    assert json.loads((interrupted / ".training" / "request.json").read_text())["arguments"]["data"] == str(moved)
+    assert len(loopwright.resume_training(interrupted).curve) == 5
+
+
 def test_two_processes_do_not_train_one_folder(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from loopwright.search import run_folder
 

@@ -55,7 +55,7 @@ def write_onnx(program: ExportedProgram, path: Path, *, dynamic_batch: bool = Fa
 
 def load_onnx(path: Path) -> tuple[Callable[..., Any], str]:
     """The network of the file, called with tensors, and the runtime that it runs in: ONNX Runtime, or where that is
-    not installed the reference of the ``onnx`` package."""
+    not installed the reference of the ``onnx`` package. Raises `CompileError` for what ONNX Runtime lacks."""
     if find_spec("onnxruntime") is None:
         from onnx.reference import ReferenceEvaluator
 
@@ -66,7 +66,7 @@ def load_onnx(path: Path) -> tuple[Callable[..., Any], str]:
 
         try:
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no class of their own
+        except Exception as error:  # its errors share no class
             raise CompileError(f"ONNX Runtime can't run the network: {usercode.first_line(error)}") from error
         runtime, names = "onnxruntime", [value.name for value in session.get_inputs()]
 
@@ -85,12 +85,12 @@ def _require_standard(path: Path) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CompileError(f"the network has no valid ONNX form: {usercode.first_line(error)}") from error
     model = onnx.load(path)
-    others = sorted(
-        {f"{node.domain}::{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
-    )
-    others += sorted(function.name for function in model.functions)
+    others = {f"{node.domain}::{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+    others |= {f"{function.domain}::{function.name}" for function in model.functions}
     if others:
-        raise CompileError(f"the network has no form in standard ONNX operators: it would need {', '.join(others)}")
+        raise CompileError(
+            f"the network has no form in standard ONNX operators: it would need {', '.join(sorted(others))}"
+        )
 
 
 def _reason(error: BaseException) -> str:

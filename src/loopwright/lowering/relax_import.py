@@ -96,7 +96,7 @@ def _require_stateless(program: ExportedProgram, name: str) -> None:
 
 def _multiplies(node: fx.Node) -> bool:
     """Whether it is a convolution or a linear layer, of which the importer takes the results for float32."""
-    kind = reads.kind(node)
+    kind = reads.kind(node) if node.op == "call_function" else ""
     return kind == "linear" or kind.startswith("conv")
 
 

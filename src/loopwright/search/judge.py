@@ -83,7 +83,7 @@ class Judge:
         self._minibatch = minibatch
         self.reuse = Reuse()
         self._progress: Progress = SilentProgress()
-        self._network = fingerprint_of(network)
+        self._network = network_fingerprint(network)
         self._scorer = Scorer(network, minibatch, device)
         self._here: Workers[Scorer] = HERE.workers(self._scorer)
         self._workers: Workers[Scorer] = self._here
@@ -267,7 +267,7 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_of(network: Network) -> str:
+def network_fingerprint(network: Network) -> str:
     """The same of a network's module and of what it computes, which two modules of the same structure may do in two
     ways."""
     code = network.program.graph_module.code

@@ -41,7 +41,7 @@ from loopwright.search.compiling import compile_apart
 from loopwright.search.evaluation import Evaluation, Size
 from loopwright.search.events import NetworkTimed, OperatorTimed
 from loopwright.search.funnel import Funnel
-from loopwright.search.judge import Judge, fingerprint_of, identity
+from loopwright.search.judge import Judge, identity, network_fingerprint
 from loopwright.search.judged import Judged
 from loopwright.search.pool import Pool, promising
 from loopwright.search.reuse import Reuse
@@ -95,7 +95,9 @@ class CapacityCheck:
 
         def keep(images: Minibatch, score: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
             protocol = f"{', '.join(FEATURES)} on {device}"
-            key = VerdictKey(fingerprint_of(network), identity(ORIGINAL), ORIGINAL_CHECK, images.fingerprint, protocol)
+            key = VerdictKey(
+                network_fingerprint(network), identity(ORIGINAL), ORIGINAL_CHECK, images.fingerprint, protocol
+            )
             known = store.verdict(key)
             if known is None:
                 known = Verdict(True, ORIGINAL_CHECK, "scored to hold candidates against it", scores=score())

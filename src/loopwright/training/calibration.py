@@ -33,7 +33,7 @@ from loopwright.models.dataflow import dataflow
 from loopwright.models.devices import device_name
 from loopwright.models.images import Minibatch
 from loopwright.models.network import Network
-from loopwright.search.judge import fingerprint_of, identity
+from loopwright.search.judge import identity, network_fingerprint
 from loopwright.search.scoring import ORIGINAL, Choices
 from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.stages import Stages
@@ -165,7 +165,7 @@ class _Records:
     ):
         self._network, self._minibatch, self._store, self._schedule = network, minibatch, store, schedule
         self._images, self._device = images, images[0].labels.device
-        self._content = fingerprint_of(network)
+        self._content = network_fingerprint(network)
         self._data = f"{images[0].fingerprint[:32]}{images[1].fingerprint[:32]}"
         self._seconds = inf
         self._proxies = proxies_for(network.module)

@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Measure a network's accuracy on test images, in PyTorch and compiled.
 
-    The accuracy is top-1; the two may differ by 0.1 points (0.3 in tf32, 1 in bf16) or one image, otherwise the command
-    fails. The speed of both is shown.
+    The accuracy is top-1; the two may differ by 0.1 points or one image, otherwise the command fails. The speed of both
+    is shown.
     """
     wanted_shape = input_shape(shape)
     if artefact is not None and not compiled:
