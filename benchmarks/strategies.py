@@ -26,9 +26,10 @@ from loopwright.search.budget import OPERATORS, Budget
 from loopwright.search.evaluation import Evaluation, Size
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge
-from loopwright.search.pool import Pool, promising
+from loopwright.search.pool import Offer, Pool, promising
 from loopwright.search.progress import SilentProgress
 from loopwright.search.run import CapacityCheck
+from loopwright.search.savings import savings
 from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.strategies import named
 from loopwright.search.timing import OperatorLatencies
@@ -71,8 +72,9 @@ def searches(
         latencies = OperatorLatencies(network.input_shape[0], cpu(), store, protocol_for(network))
         with latencies:
             space = promising(drawn, latencies.estimated, budget.operators)
-            operators = {choice.key: choice for found in space.choices.values() for choice in found}
-            pool = Pool.of(space, {key: latencies.of(choice).latency_ms for key, choice in operators.items()})
+            offer = Offer(space, savings(network, space))
+            known = {key: latencies.of(choice).latency_ms for key, (_, choice) in offer.operators.items()}
+            pool = Pool.of(space, known, offer.savings)
         judge = things.enter_context(
             Judge.for_search(
                 network, pool.space, minibatch, store, configurations=budget.configurations,

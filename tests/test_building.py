@@ -18,7 +18,7 @@ from loopwright.measurement.kernel_files import Wanted
 from loopwright.models.trace import trace
 from loopwright.search.budget import Budget
 from loopwright.search.progress import SilentProgress
-from loopwright.search.run import Settings, built_ahead, space_to_time
+from loopwright.search.run import Settings, built_ahead, drawn_offer
 from loopwright.search.stages import Stages
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
@@ -52,7 +52,7 @@ def searched(folder: Path) -> list[Wanted]:
         Store.open(folder.parent / "store.sqlite") as store,
         OperatorLatencies(1, hardware, store, protocol_for(network), kernels=folder) as latencies,
     ):
-        return built_ahead(space_to_time(network, random.Random(0), settings, latencies, stages), latencies, stages)
+        return built_ahead(drawn_offer(network, random.Random(0), settings, latencies, stages), latencies, stages)
 
 
 @pytest.mark.usefixtures("without_compiler")

@@ -16,7 +16,7 @@ from loopwright.measurement.kernel_files import KernelFiles, kernel_folder
 from loopwright.models.given import GivenNetwork
 from loopwright.search.budget import OPERATORS, Budget
 from loopwright.search.progress import Progress, SilentProgress
-from loopwright.search.run import Settings, built_ahead, space_to_time
+from loopwright.search.run import Settings, built_ahead, drawn_offer
 from loopwright.search.stages import Stages
 from loopwright.search.timing import OperatorLatencies
 from loopwright.search.tuning import protocol_for
@@ -65,7 +65,7 @@ def build(
     with TemporaryDirectory() as empty, Store.open(Path(empty) / "store.sqlite") as store:  # in which nothing is timed
         images = network.input_shape[0]
         with OperatorLatencies(images, hardware, store, protocol_for(network), kernels=folder) as latencies:
-            space = space_to_time(network, random.Random(seed), settings, latencies, stages)
-            kernels = built_ahead(space, latencies, stages)
+            offer = drawn_offer(network, random.Random(seed), settings, latencies, stages)
+            kernels = built_ahead(offer, latencies, stages)
     files = KernelFiles(folder)
     return KernelsBuilt(len(kernels), sum(files.path(own).exists() for own in kernels))

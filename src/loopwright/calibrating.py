@@ -16,7 +16,10 @@ from loopwright.legality.capacity.predictor import LEAST_NETWORKS
 from loopwright.models.devices import require_device
 from loopwright.models.given import GivenNetwork
 from loopwright.models.images import load_minibatch
+from loopwright.models.network import Network
+from loopwright.search.deliver import choices_of, read_spec
 from loopwright.search.progress import Progress, SilentProgress
+from loopwright.search.space import Choice
 from loopwright.search.stages import Stages
 from loopwright.store import Store, default_path
 from loopwright.training.calibration import Settings
@@ -35,6 +38,7 @@ def calibrate(
     data: Path | str,
     out: Path | str,
     networks: int = 40,
+    include: Sequence[Path | str] = (),
     epochs: int = 4,
     images: int | None = None,
     seed: int = 0,
@@ -49,6 +53,9 @@ def calibrate(
     its training images (of at most ``images``) a tenth is held out to measure accuracies on. ``device`` is where is
     trained and scored: ``cpu``, ``cuda``, ... Trainings and scores are kept in ``store``: the same call goes on where
     an interrupted one stopped.
+
+    ``include`` are folders that `loopwright.optimize` wrote for this network. What it chose is trained too and stands
+    in the table under the folder's name, so that the check learns from its own choices.
 
     Raises `LoopwrightError`, of which the message says what would be right; ``out`` is not made then.
     """
@@ -70,12 +77,23 @@ def calibrate(
         with stages.stage("Trace"):
             network = given.traced()
             stages.progress.traced(network)
+            included = _included(network, include)
             split = load(Path(data), torch.device(device), given.input_shape, images)
         settings = Settings(networks, seed=seed, schedule=replace(Schedule(), epochs=epochs))
-        table = calibrated(network, minibatch, split, opened, settings, stages)
+        table = calibrated(network, minibatch, split, opened, settings, stages, included)
     if len(table.networks) < LEAST_NETWORKS:
         raise ArgumentError(
             f"only {len(table.networks)} candidates of {network.name} could be trained, and {LEAST_NETWORKS} are needed"
         )
     table.write(path)
     return table
+
+
+def _included(network: Network, folders: Sequence[Path | str]) -> dict[str, dict[str, Choice]]:
+    found: dict[str, dict[str, Choice]] = {}
+    for folder in map(Path, folders):
+        name = folder.resolve().name
+        if name in found:
+            raise ArgumentError(f"two folders to include are named {name!r}; the table needs different names")
+        found[name] = choices_of(network, read_spec(folder))
+    return found

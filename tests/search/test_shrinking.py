@@ -16,6 +16,7 @@ from loopwright.lowering.transformed import transformed
 from loopwright.models.images import load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.trace import trace
+from loopwright.search.savings import savings
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.transformations import TransformationSequence
@@ -95,3 +96,23 @@ def test_the_verdict_holds_for_what_is_delivered() -> None:
     with torch.no_grad():
         x = torch.randn(2, 3, 16, 16)
         assert torch.allclose(before.eval()(x), after.eval()(x), atol=1e-5)
+
+
+def test_savings_are_what_single_choices_leave_of_untouched_layers(network: Network) -> None:
+    less, more, grouped = (
+        choice(network, "3", text) for text in ("bottleneck(ci, 2)", "bottleneck(ci, 4)", "group(co, ci, 2)")
+    )
+    space = SearchSpace.of(network.workloads, random.Random(0), Limits(operators=1))
+    workload = space.layers["3"]
+    offered = space.limited_to(dict(space.choices) | {workload: [*space.choices[workload], less, more, grouped]})
+    found = [(own.layer, own.reader, own.taken, str(own.operator.sequence)) for own in savings(network, offered)]
+    assert found == [("0", "3", less.key, "bottleneck(co, 2)"), ("0", "3", more.key, "bottleneck(co, 4)")]
+
+
+def test_what_another_layer_reads_as_well_is_no_saving() -> None:
+    network = trace(SmallNet(), torch.zeros(1, 3, 16, 16))
+    space = SearchSpace.of(network.workloads, random.Random(0), Limits(operators=12))
+    for own in savings(network, space):
+        taken = next(each for each in space.choices[space.layers[own.reader]] if each.key == own.taken)
+        judged = {own.reader: taken}
+        assert shrunk(network, space, judged, ByWork())[own.layer].key == own.operator.key

@@ -5,21 +5,40 @@ from __future__ import annotations
 import os
 import random
 from itertools import product
+from math import inf
 
 import numpy as np
 import pytest
 
+from loopwright.operators import parse
 from loopwright.processes import compiled_code_silent
 from loopwright.search.pool import Pool, promising, shared_out, spread
+from loopwright.search.savings import Saving
 from loopwright.search.space import Choice
 from loopwright.search.strategies._conflict import conflict
 from loopwright.search.strategies._programme import Programme
 from loopwright.search.strategies._surrogate import Features, Surrogate
-from tests.search.made_up import LAYERS, TEXT, Rule, pool
+from loopwright.transformations import TransformationSequence
+from tests.search.made_up import LAYERS, STRIDED, TEXT, Rule, pool
 
 
 def whole() -> Pool:
     return pool(operators=6)
+
+
+def with_savings() -> Pool:
+    """What ``c`` takes leaves less of ``a``: the first and the second of its operators much, the third a little."""
+    own = whole()
+    nest = parse(TEXT).nest()
+    much, little = (Choice.of(nest, TransformationSequence.parse(f"bottleneck(co, {factor})")) for factor in (8, 2))
+    original_ms = own.latency_ms({}) - own.latencies_ms[own.space.original("c").key]
+    latencies = dict(own.latencies_ms) | {much.key: original_ms / 16, little.key: original_ms / 4}
+    readers = own.space.choices[STRIDED][1:4]
+    return Pool.of(
+        own.space,
+        latencies,
+        [Saving("a", "c", taken.key, left) for taken, left in zip(readers, (much, much, little), strict=True)],
+    )
 
 
 def combinations(own: Pool) -> list[dict[str, Choice]]:
@@ -76,12 +95,13 @@ def test_layers_of_which_the_untouched_operator_was_not_timed_stay_as_they_are()
     assert kept.latency_ms({}) == own.latencies_ms[own.space.original("c").key]
 
 
-def test_the_programme_finds_what_trying_everything_finds() -> None:
-    own = whole()
+@pytest.mark.parametrize("own", [whole(), with_savings()], ids=["apart", "with savings"])
+def test_the_programme_finds_what_trying_everything_finds(own: Pool) -> None:
     programme, rng = Programme(own), np.random.default_rng(0)
     for _ in range(10):
-        values, sizes = rng.uniform(-1, 0.2, (2, len(programme.variables)))
-        value = {(layer, choice.key): k for k, (layer, choice) in enumerate(programme.variables)}
+        value = {(each.layer, each.choice.key): k for k, each in reversed(list(enumerate(programme.variables)))}
+        judged = [value[each.layer, each.choice.key] for each in programme.variables]
+        values, sizes = rng.uniform(-1, 0.2, (2, len(programme.variables)))[:, judged]
 
         def total(of: np.ndarray, choices: dict[str, Choice], value: dict[tuple[str, str], int] = value) -> float:
             taken = ((layer, choices.get(layer) or own.space.original(layer)) for layer in own.space.layers)
@@ -96,8 +116,31 @@ def test_the_programme_finds_what_trying_everything_finds() -> None:
             assert programme.fastest([(values, -1.2)], [(sizes, -0.5)], below_ms=0.9 * best) is None
 
 
-def test_what_is_forbidden_does_not_come_again() -> None:
-    own = whole()
+def test_what_a_choice_saves_elsewhere_counts_where_that_layer_is_untouched() -> None:
+    own = with_savings()
+    first, _, third = own.space.choices[STRIDED][1:4]
+    other = own.space.choices[TEXT][1]
+    assert {layer: str(choice.sequence) for layer, choice in own.delivered({"c": first}).items()} == {
+        "c": str(first.sequence), "a": "bottleneck(co, 8)"
+    }  # fmt: skip
+    assert str(own.delivered({"c": third})["a"].sequence) == "bottleneck(co, 2)"
+    assert own.delivered({"a": other, "c": first}) == {"a": other, "c": first}
+    assert own.delivered({"b": other}) == {"b": other}
+    untouched = own.latency_ms({}) - own.latencies_ms[own.space.original("c").key]
+    assert own.latency_ms({"c": first}) == pytest.approx(untouched * (1 / 2 + 1 / 16) + own.latencies_ms[first.key])
+
+
+def test_savings_of_what_is_slow_or_not_timed_are_left_out() -> None:
+    own = with_savings()
+    timed = dict(own.latencies_ms)
+    assert len(own.savings) == 3
+    slow = timed | {own.savings[0].operator.key: timed[own.space.original("a").key]}
+    assert Pool.of(own.space, slow, own.savings).savings == own.savings[2:]
+    assert Pool.of(own.space, timed | {own.savings[2].taken: inf}, own.savings).savings == own.savings[:2]
+
+
+@pytest.mark.parametrize("own", [whole(), with_savings()], ids=["apart", "with savings"])
+def test_what_is_forbidden_does_not_come_again(own: Pool) -> None:
     programme, seen = Programme(own), []
     for _ in range(20):
         found = programme.fastest([], [])

@@ -13,7 +13,9 @@ import loopwright
 from loopwright.errors import ArgumentError, DataError, TrainingError
 from loopwright.ir.contraction import operator_form
 from loopwright.legality.capacity import Table
+from loopwright.models.trace import trace
 from loopwright.operators import parse
+from loopwright.search.deliver import ChangedLayer, NetworkSpec, built, save
 from loopwright.search.progress import SilentProgress
 from loopwright.search.space import Choice, Drawn, SearchSpace
 from loopwright.training.calibration import _size, spread_out
@@ -83,6 +85,36 @@ def test_a_table_holds_the_original_and_as_many_networks_as_were_asked_for(tmp_p
     assert [own.id for own in read.networks] == [own.id for own in table.networks]
     assert read.drops == pytest.approx(table.drops, abs=1e-3)
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def chosen_folder(folder: Path, module: nn.Module, sequence: str) -> Path:
+    """A result in which the first layer that can change takes the sequence."""
+    network = trace(module, torch.zeros(1, 3, 32, 32))
+    layer = network.transformable[0].name
+    spec = NetworkSpec("", (1, 3, 32, 32), {layer: ChangedLayer(str(network.operator(layer)), sequence)})
+    folder.mkdir()
+    save(folder, spec, built(spec, module)[1])
+    return folder
+
+
+def test_networks_that_were_chosen_can_be_trained_too(tmp_path: Path) -> None:
+    module = small()
+    folder = chosen_folder(tmp_path / "mine", module, "bottleneck(co, 2)")
+    table = calibrated(tmp_path, module=module, include=[folder])
+    assert [own.id for own in table.networks] == ["mine", *(f"n{number:03}" for number in range(NETWORKS))]
+    assert table.networks[0].scores["macs"] < table.original.scores["macs"]
+    without = calibrated(tmp_path, "without.csv", module=module)
+    assert without.networks == table.networks[1:]
+
+
+def test_what_is_included_has_to_be_of_the_network_and_named_differently(tmp_path: Path) -> None:
+    folder = chosen_folder(tmp_path / "mine", small(), "bottleneck(co, 2)")
+    (tmp_path / "other").mkdir()
+    other = chosen_folder(tmp_path / "other" / "mine", small(), "bottleneck(co, 4)")
+    with pytest.raises(ArgumentError, match="two folders to include are named 'mine'"):
+        calibrated(tmp_path, include=[folder, other])
+    with pytest.raises(ArgumentError, match="holds no network.json"):
+        calibrated(tmp_path, include=[tmp_path / "other"])
 
 
 def test_an_interrupted_calibration_trains_nothing_twice_and_ends_the_same(

@@ -142,3 +142,8 @@ def input_shape(text: str | None) -> tuple[int, int, int, int] | None:
         raise ArgumentError(f"--input {text!r} is not a shape; give four positive integers N,C,H,W such as 1,3,32,32")
     n, channels, height, width = (int(part) for part in parts)
     return n, channels, height, width
+
+
+def names(text: str | None) -> list[str] | None:
+    """``a,b`` as a list."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from loopwright import __version__
 from loopwright.errors import ArgumentError
 from loopwright.files import write_atomically
-from loopwright.ir.contraction import OperatorForm, operator_form
+from loopwright.ir.contraction import OperatorForm
 from loopwright.lowering.transformed import transformed
 from loopwright.models.network import Network
 from loopwright.models.resolve import resolve
@@ -29,6 +29,7 @@ from loopwright.models.trace import trace
 from loopwright.models.weights import load_state, read_state
 from loopwright.operators import parse
 from loopwright.search.run_folder import how_to_resume_training, is_in_training, require_finished
+from loopwright.search.space import Choice
 from loopwright.transformations import TransformationSequence
 
 SPEC, WEIGHTS = "network.json", "weights.safetensors"
@@ -43,8 +44,12 @@ class ChangedLayer:
     sequence: str
 
     @property
+    def choice(self) -> Choice:
+        return Choice.of(parse(self.operator).nest(), TransformationSequence.parse(self.sequence))
+
+    @property
     def form(self) -> OperatorForm:
-        return operator_form(TransformationSequence.parse(self.sequence).apply(parse(self.operator).nest()))
+        return self.choice.form
 
 
 @dataclass(frozen=True)
@@ -141,10 +146,15 @@ def built(spec: NetworkSpec, module: nn.Module | None = None, seed: int = 0) -> 
             )
         module = resolve(spec.model, spec.input_shape).build(seed)
     network = trace(module, torch.zeros(spec.input_shape), spec.model or None)
+    return network, transformed(network, {name: own.form for name, own in choices_of(network, spec).items()})
+
+
+def choices_of(network: Network, spec: NetworkSpec) -> dict[str, Choice]:
+    """What the spec makes of the layers of the original; `ArgumentError` if it was made for other layers."""
     for name, layer in spec.layers.items():
         found = network.transformable_layer(name)
         if str(found.operator) != layer.operator:
             raise ArgumentError(
                 f"layer {name!r} of the original is {found.operator}, but {SPEC} was made for {layer.operator}"
             )
-    return network, transformed(network, {name: layer.form for name, layer in spec.layers.items()})
+    return {name: layer.choice for name, layer in spec.layers.items()}

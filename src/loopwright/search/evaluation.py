@@ -139,7 +139,7 @@ class Evaluation:
         verdict = self._legality.structure(choices)
         if not self._funnel.judged("legal by structure", verdict):
             self._stopped(number, "valid", verdict)
-        elif (parameters := self.size.parameters(self.space, choices)) > self.size.most:
+        elif (parameters := self.size.parameters(self.space, self.pool.delivered(choices))) > self.size.most:
             verdict = Verdict(False, "size", f"{TOO_LARGE}: {parameters:,} of at most {self.size.most:,}")
             self._progress.happened(CandidateJudged(str(candidate), verdict.check, verdict.legal, verdict.reason))
             self._funnel.judged("legal by capacity", verdict)

@@ -1,15 +1,18 @@
 """The operators that a search chooses from: those that promise to be fast, timed.
 
+What a choice saves in other layers (`loopwright.search.savings`) counts as well.
+
 The cost model of the schedules orders what to time. An operator that it expects to be no faster than the untouched one
 is left out, and after timing one that turned out so: the untouched one computes more in the same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 
+from loopwright.search.savings import Saving
 from loopwright.search.space import Choice, SearchSpace
 
 
@@ -57,25 +60,68 @@ def spread(length: int, count: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
+class Offer:
+    """What a search chooses from once it is timed: the operators of a space, and what these save elsewhere."""
+
+    space: SearchSpace
+    savings: tuple[Saving, ...] = ()
+
+    @property
+    def operators(self) -> dict[str, tuple[str, Choice]]:
+        """By keys: all of them, each with a workload that it is for; the untouched ones first."""
+        originals = [(workload, original) for workload, (original, *_) in self.space.choices.items()]
+        others = [(workload, own) for workload, (_, *found) in self.space.choices.items() for own in found]
+        left = [(self.space.layers[own.layer], own.operator) for own in self.savings]
+        return {choice.key: (workload, choice) for workload, choice in (*originals, *others, *left)}
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """A space of which every operator is timed; ``latencies_ms`` are by the operators' keys."""
+    """A space of which every operator is timed; ``latencies_ms`` are by the operators' keys. ``savings`` are those that
+    make a layer faster."""
 
     space: SearchSpace
     latencies_ms: Mapping[str, float]
+    savings: tuple[Saving, ...] = ()
 
     @classmethod
-    def of(cls, space: SearchSpace, latencies_ms: Mapping[str, float]) -> Pool:
+    def of(cls, space: SearchSpace, latencies_ms: Mapping[str, float], savings: Iterable[Saving] = ()) -> Pool:
         """Without the operators that are no faster than the untouched ones, or were not timed. Layers of which the
         untouched operator could not be timed stay as they are, and count nothing."""
         known = {key: ms for key, ms in latencies_ms.items() if isfinite(ms)}
-        kept = {
-            workload: [original, *(own for own in others if known.get(own.key, inf) < known.get(original.key, 0.0))]
-            for workload, (original, *others) in space.choices.items()
-        }
-        untimed = {own.key: 0.0 for (own, *_) in kept.values() if own.key not in known}
-        return cls(space.limited_to(kept), known | untimed)
+
+        def faster(choice: Choice, original: Choice) -> bool:
+            return known.get(choice.key, inf) < known.get(original.key, 0.0)
+
+        kept = space.limited_to(
+            {
+                workload: [original, *(own for own in others if faster(own, original))]
+                for workload, (original, *others) in space.choices.items()
+            }
+        )
+        taken = {(layer, own.key) for layer, workload in kept.layers.items() for own in kept.choices[workload]}
+        untimed = {own.key: 0.0 for (own, *_) in kept.choices.values() if own.key not in known}
+        worth = (
+            own
+            for own in savings
+            if (own.reader, own.taken) in taken and faster(own.operator, kept.original(own.layer))
+        )
+        return cls(kept, known | untimed, tuple(worth))
+
+    def delivered(self, choices: Mapping[str, Choice]) -> dict[str, Choice]:
+        """The choices, and what is left of layers that are untouched otherwise."""
+        found: dict[str, Choice] = {}
+        for own in self.savings:
+            reader = choices.get(own.reader)
+            if own.layer not in choices and reader is not None and reader.key == own.taken:
+                found[own.layer] = min(own.operator, found.get(own.layer, own.operator), key=self.takes_ms)
+        return {**choices, **found}
+
+    def takes_ms(self, choice: Choice) -> float:
+        """The latency of one operator."""
+        return self.latencies_ms[choice.key]
 
     def latency_ms(self, choices: Mapping[str, Choice]) -> float:
-        """The sum over all transformable layers: what the search compares candidates by."""
-        operators = (choices.get(layer) or self.space.original(layer) for layer in self.space.layers)
-        return sum(self.latencies_ms[own.key] for own in operators)
+        """The sum over all transformable layers of what is delivered: what the search compares candidates by."""
+        delivered = self.delivered(choices)
+        return sum(self.takes_ms(delivered.get(layer) or self.space.original(layer)) for layer in self.space.layers)

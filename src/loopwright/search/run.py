@@ -43,8 +43,9 @@ from loopwright.search.events import NetworkTimed, OperatorTimed
 from loopwright.search.funnel import Funnel
 from loopwright.search.judge import Judge, identity, network_fingerprint
 from loopwright.search.judged import Judged
-from loopwright.search.pool import Pool, promising
+from loopwright.search.pool import Offer, Pool, promising
 from loopwright.search.reuse import Reuse
+from loopwright.search.savings import savings
 from loopwright.search.scoring import ORIGINAL
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
@@ -182,9 +183,9 @@ def run_search(
             )
         )  # fmt: skip
         calibrated = settings.capacity.of(network, minibatch, settings.device, store)
-        space = space_to_time(network, rng, settings, latencies, stages)
-        built_ahead(space, latencies, stages)
-        pool = _timed(space, latencies, settings.budget, started, stages)
+        offer = drawn_offer(network, rng, settings, latencies, stages)
+        built_ahead(offer, latencies, stages)
+        pool = _timed(offer, latencies, settings.budget, started, stages)
         with stages.stage("Judge", settings.budget.configurations) as progress:
             judge = processes.enter_context(
                 Judge.for_search(
@@ -230,32 +231,36 @@ def run_search(
     )  # fmt: skip
 
 
-def space_to_time(
+def drawn_offer(
     network: Network, rng: random.Random, settings: Settings, latencies: OperatorLatencies, stages: Stages
-) -> SearchSpace:
+) -> Offer:
     """The operators that a search with these settings draws and times."""
-    with stages.stage("Transform", 2 * len(network.workloads)) as progress:
+    with stages.stage("Transform", 2 * len(network.workloads) + len(network.transformable)) as progress:
         drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
         progress.note(str(drawn.drawn))
-        return promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
+        space = promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
+        offer = Offer(space, savings(network, space, progress.advance))
+        if offer.savings:
+            left = len({own.operator.key for own in offer.savings})
+            progress.note(f"liveness: {left} operators are what others leave to compute of untouched layers")
+        return offer
 
 
-def built_ahead(space: SearchSpace, latencies: OperatorLatencies, stages: Stages) -> list[Wanted]:
+def built_ahead(offer: Offer, latencies: OperatorLatencies, stages: Stages) -> list[Wanted]:
     """Builds what timing will need, for a target whose compiler takes long, and gives it."""
-    kernels = latencies.to_build(choice.form for found in space.choices.values() for choice in found)
+    kernels = latencies.to_build(choice.form for _, choice in offer.operators.values())
     if kernels:
         with stages.stage("Build", len(kernels)) as progress:
             latencies.build(kernels, progress.advance)
     return kernels
 
 
-def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
-    """The operators of the space, the untouched ones first, timed while the budget lasts."""
-    operators = {choice.key: (workload, choice) for workload, found in space.choices.items() for choice in found}
-    untouched = {found[0].key for found in space.choices.values()}
+def _timed(offer: Offer, latencies: OperatorLatencies, budget: Budget, started: float, stages: Stages) -> Pool:
+    """What is offered, timed while the budget lasts; the untouched operators whatever it says."""
+    operators, untouched = offer.operators, {found[0].key for found in offer.space.choices.values()}
     known: dict[str, float] = {}
     with stages.stage("Time", len(operators)) as progress:
-        for key, (workload, choice) in sorted(operators.items(), key=lambda own: own[0] not in untouched):
+        for key, (workload, choice) in operators.items():
             if key in untouched or budget.seconds is None or monotonic() - started < TIMING_SHARE * budget.seconds:
                 known[key] = latencies.of(choice).latency_ms
                 latency_ms = known[key] if isfinite(known[key]) else None
@@ -263,9 +268,9 @@ def _timed(space: SearchSpace, latencies: OperatorLatencies, budget: Budget, sta
             progress.advance()
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
-        pool = Pool.of(space, known)
-        left = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
-        progress.note(f"{len(known)} operators timed, {left} of them faster than the untouched ones")
+        pool = Pool.of(offer.space, known, offer.savings)
+        faster = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
+        progress.note(f"{len(known)} operators timed, {faster} of them faster than the untouched ones")
     latencies.close()
     return pool
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import inf, isfinite, nan, sqrt
 from statistics import mean, variance
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -32,10 +33,11 @@ from loopwright.lowering.transformed import transformed
 from loopwright.models.dataflow import dataflow
 from loopwright.models.devices import device_name
 from loopwright.models.images import Minibatch
+from loopwright.models.liveness import without_dead
 from loopwright.models.network import Network
 from loopwright.search.judge import identity, network_fingerprint
 from loopwright.search.scoring import ORIGINAL, Choices
-from loopwright.search.space import Limits, SearchSpace
+from loopwright.search.space import Choice, Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.store import Store, VerdictKey
 from loopwright.training.classes import class_count, require_known
@@ -77,9 +79,11 @@ def calibrate(
     store: Store,
     settings: Settings,
     stages: Stages,
+    included: Mapping[str, Choices] = MappingProxyType({}),
 ) -> Table:
     """A table of candidates of ``network``: scores on ``minibatch``, and accuracies on the second of ``images`` after
     training on the first, on the device where they lie. Every training starts from the network's weights as they are.
+    ``included`` are candidates by their names in the table, trained before those that are drawn.
 
     Raises `ArgumentError` where nothing can be held against the network or too few candidates can be trained,
     `DataError` for labels that the network has no class for.
@@ -89,20 +93,21 @@ def calibrate(
         space = SearchSpace.of(network.workloads, random.Random(settings.seed), settings.limits, progress.advance)
         drawn = list(islice(_candidates(network, space, settings.seed), settings.networks * POOL))
         candidates = spread_out(drawn, [_size(space, own) for own in drawn])[: settings.networks * SPARE]
-    with stages.stage("Train", settings.networks + settings.seeds) as progress:
+    named = [*included.items(), *((f"n{number:03}", own) for number, own in enumerate(candidates))]
+    networks = len(included) + settings.networks
+    with stages.stage("Train", networks + settings.seeds) as progress:
         records = _Records(network, minibatch, images, store, settings.schedule)
         original = [records.accuracy(ORIGINAL, seed, progress.advance) for seed in range(settings.seeds)]
         best, error = mean(original), _error(original, len(images[1]))
         _require_learnt(best, error, images[1])
         progress.note(f"the original reaches {best:.2f} %, give or take {error:.2f} points for one training")
         found = [Trained("original", frozenset(), 0.0, error / sqrt(len(original)), records.scores(ORIGINAL))]
-        for number, choices in enumerate(candidates):
-            if len(found) > settings.networks:
+        for name, choices in named:
+            if len(found) > networks:
                 break
             accuracy = records.accuracy(choices, 0, progress.advance)
             scores = records.scores(choices)
             if isfinite(accuracy) and all(map(isfinite, scores.values())):
-                name = f"n{number:03}"
                 found.append(Trained(name, frozenset([name]), best - accuracy, error, scores))
     return Table(found[0], tuple(found[1:]), len(minibatch))
 
@@ -210,13 +215,19 @@ class _Records:
         """None where the memory does not suffice for a candidate."""
         trainer = Trainer(*self._images, self._schedule, SLOWEST * self._seconds if choices else inf)
         try:
-            return trainer.train(self._module(choices), seed)
+            return trainer.train(self._module(self._left(choices)), seed)
         except torch.OutOfMemoryError as error:
             if not choices:
                 raise TrainingError(f"the memory of {self._device} does not suffice to train the original") from error
             return None
         finally:
             released()
+
+    def _left(self, choices: Choices) -> Choices:
+        """The candidate without what no layer of it reads: the same function, in less time."""
+        sequences = without_dead(self._network, {name: own.sequence for name, own in choices.items()})
+        nests = {name: self._network.operator(name).nest() for name in sequences}
+        return {name: Choice.of(nests[name], sequence) for name, sequence in sequences.items()}
 
     def _module(self, choices: Choices) -> nn.Module:
         """A candidate with the weights that it inherits; a copy."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import InputShape, Precision, Seed, StoreAddress, input_shape
+from loopwright.cli.options import InputShape, Precision, Seed, StoreAddress, input_shape, names
 from loopwright.errors import ArgumentError, LoopwrightError
 
 if TYPE_CHECKING:
@@ -70,17 +70,12 @@ def command(
         _operators(model, hardware, rounds, csv)
         return
     expected_shape = input_shape_of(model, wanted_shape)
-    others = [Beside(folder, expected_shape) for folder in _names(beside) or ()]
-    participants = [*chosen(_names(peers), trials, hardware), *others]
+    others = [Beside(folder, expected_shape) for folder in names(beside) or ()]
+    participants = [*chosen(names(peers), trials, hardware), *others]
     with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
         task = Task(model, expected_shape, target, hardware.threads, Path(folder), store, trials, seed, precision)
         found = _timed(task, participants, rounds)
     _show(found, csv)
-
-
-def _names(peers: str | None) -> list[str] | None:
-    """``a,b`` as a list."""
-    return None if peers is None else [name.strip() for name in peers.split(",") if name.strip()]
 
 
 def _timed(task: Task, participants: list[Participant], rounds: int) -> NetworkBenchmark:

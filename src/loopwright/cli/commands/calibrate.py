@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopwright.cli.options import InputShape, Model, Seed, StoreAddress, input_shape
+from loopwright.cli.options import InputShape, Model, Seed, StoreAddress, input_shape, names
 
 if TYPE_CHECKING:
     from loopwright.legality.capacity import Table
@@ -25,6 +25,14 @@ def command(
         Path, typer.Option("--out", "-o", metavar="FILE", help="The table to write, as CSV.", show_default=False)
     ],
     networks: Annotated[int, typer.Option(min=1, help="How many candidates to train.")] = 40,
+    include: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER,FOLDER,...",
+            help="Folders that optimize wrote for this network, of which the networks are trained as well.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How long each is trained.")] = 4,
     images: Annotated[
         int | None, typer.Option(min=1, help="Training images to take at most; all without it.", show_default=False)
@@ -48,8 +56,8 @@ def command(
 
     with progress_on(output_console(stderr=True)) as progress:
         table = calibrate(
-            model, wanted_shape, data=data, out=out, networks=networks, epochs=epochs, images=images, seed=seed,
-            device=device, store=store, progress=progress,
+            model, wanted_shape, data=data, out=out, networks=networks, include=names(include) or (), epochs=epochs,
+            images=images, seed=seed, device=device, store=store, progress=progress,
         )  # fmt: skip
     for line in _lines(table):
         typer.echo(line)

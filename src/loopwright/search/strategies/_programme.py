@@ -1,13 +1,15 @@
 """The choice of an operator for every layer as an integer programme, solved by HiGHS through scipy.
 
 There is a variable of 0 or 1 for every layer and operator of its workload; of one layer's, one is 1. The sum of
-latencies is minimised, under linear constraints.
+latencies is minimised, under linear constraints. An untouched layer that another one's choice leaves less to compute
+has a variable for each operator that it can be left with; it is 0 unless such a choice is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, chain
 from math import inf
 
 import numpy as np
@@ -16,6 +18,7 @@ from scipy.sparse import csr_array
 
 from loopwright.processes import compiled_code_silent
 from loopwright.search.pool import Pool
+from loopwright.search.savings import Saving
 from loopwright.search.space import Choice
 
 Choices = Mapping[str, Choice]
@@ -27,27 +30,31 @@ NODES = 5000
 """Branches after which the best solution so far is taken; a limit in time would give other solutions each time."""
 
 
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """That ``layer`` takes ``choice``, of which ``delivered`` is left to compute where one of ``readers`` (layers, keys
+    of operators) is taken."""
+
+    layer: str
+    choice: Choice
+    delivered: Choice
+    readers: tuple[tuple[str, str], ...] = ()
+
+
 class Programme:
     """The programme of a pool; what is `forbidden` stays so for all solutions to come."""
 
     def __init__(self, pool: Pool):
-        space = pool.space
-        self._layers = list(space.layers)
-        self._choices = [space.choices[space.layers[layer]] for layer in self._layers]
-        self._starts = [0, *accumulate(map(len, self._choices))]
-        self._index = {
-            (layer, choice.key): start + k
-            for layer, start, found in zip(self._layers, self._starts, self._choices, strict=False)
-            for k, choice in enumerate(found)
-        }
-        self._latencies = np.array([pool.latencies_ms[choice.key] for _, choice in self.variables])
-        self._space, self._cuts = space, list[list[int]]()
-
-    @property
-    def variables(self) -> list[tuple[str, Choice]]:
-        """The layer and operator of each."""
-        pairs = zip(self._layers, self._choices, strict=True)
-        return [(layer, choice) for layer, found in pairs for choice in found]
+        self._space, self._layers = pool.space, list(pool.space.layers)
+        found = [_variables(pool, layer) for layer in self._layers]
+        self.variables = tuple(chain.from_iterable(found))
+        self._starts = [0, *accumulate(map(len, found))]
+        self._index: dict[tuple[str, str], list[int]] = {}
+        for number, own in enumerate(self.variables):
+            self._index.setdefault((own.layer, own.choice.key), []).append(number)
+        self._latencies = np.array([pool.takes_ms(own.delivered) for own in self.variables])
+        self._after = self._where_readers_are_taken()
+        self._cuts = list[list[list[int]]]()
 
     def forbid(self, choices: Choices, layers: Iterable[str] | None = None) -> None:
         """No solution will have these operators on all of ``layers`` (by default: on all layers)."""
@@ -74,9 +81,10 @@ class Programme:
         constraints += [LinearConstraint(values[None], -inf, bound) for values, bound in most]
         if below_ms < inf:
             constraints.append(LinearConstraint(self._latencies[None], -inf, below_ms))
+        if self._after.shape[0]:
+            constraints.append(LinearConstraint(self._after, -inf, 0))
         if self._cuts:
-            rows = np.repeat(range(len(self._cuts)), list(map(len, self._cuts)))
-            cuts = csr_array((np.ones(len(rows)), (rows, np.concatenate(self._cuts))), (len(self._cuts), count))
+            cuts = _rows([{number: 1.0 for own in cut for number in own} for cut in self._cuts], count)
             constraints.append(LinearConstraint(cuts, -inf, [len(cut) - 1 for cut in self._cuts]))
         with compiled_code_silent():  # HiGHS reports some of its repairs there
             solved = milp(
@@ -89,13 +97,44 @@ class Programme:
         return None if solved.x is None else self._solution(solved.x)
 
     def _one_each(self) -> csr_array:
-        rows = np.repeat(range(len(self._layers)), list(map(len, self._choices)))
-        return csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))))
+        spans = zip(self._starts, self._starts[1:], strict=False)
+        return _rows([dict.fromkeys(range(*span), 1.0) for span in spans], len(self.variables))
+
+    def _where_readers_are_taken(self) -> csr_array:
+        """At most zero: each variable that needs readers, less these."""
+        rows = []
+        for number, own in enumerate(self.variables):
+            if own.readers:
+                taken = (self._index[reader] for reader in own.readers)
+                rows.append({number: 1.0, **dict.fromkeys(chain.from_iterable(taken), -1.0)})
+        return _rows(rows, len(self.variables))
 
     def _solution(self, x: np.ndarray) -> dict[str, Choice]:
         found = {}
-        for layer, start, choices in zip(self._layers, self._starts, self._choices, strict=False):
-            chosen = int(np.argmax(x[start : start + len(choices)]))
-            if chosen:
-                found[layer] = choices[chosen]
+        for layer, start, end in zip(self._layers, self._starts, self._starts[1:], strict=False):
+            chosen = self.variables[start + int(np.argmax(x[start:end]))].choice
+            if chosen is not self._space.original(layer):
+                found[layer] = chosen
         return found
+
+
+def _variables(pool: Pool, layer: str) -> list[Variable]:
+    """The untouched operator first."""
+    original = pool.space.original(layer)
+    readers: dict[str, list[Saving]] = {}
+    for saving in pool.savings:
+        if saving.layer == layer:
+            readers.setdefault(saving.operator.key, []).append(saving)
+    found = [Variable(layer, choice, choice) for choice in pool.space.choices[pool.space.layers[layer]]]
+    left = (
+        Variable(layer, original, own[0].operator, tuple((each.reader, each.taken) for each in own))
+        for own in readers.values()
+    )
+    return [*found, *left]
+
+
+def _rows(rows: Sequence[Mapping[int, float]], count: int) -> csr_array:
+    """A matrix of so many columns; each row is given by what is not zero."""
+    numbers = np.repeat(range(len(rows)), list(map(len, rows)))
+    columns, values = ([own for row in rows for own in part(row)] for part in (Mapping.keys, Mapping.values))
+    return csr_array((values, (numbers, columns)), (len(rows), count))

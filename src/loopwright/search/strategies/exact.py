@@ -86,9 +86,10 @@ class _Solver:
     def __init__(self, evaluation: Evaluation):
         self._evaluation, space = evaluation, evaluation.space
         self._features, self._programme = Features(space), Programme(evaluation.pool)
-        self._parts = np.stack([self._features.part(*own) for own in self._programme.variables])
+        variables = self._programme.variables
+        self._parts = np.stack([self._features.part(own.layer, own.choice) for own in variables])
         self._parameters = np.array(
-            [own.form.parameters - space.original(layer).form.parameters for layer, own in self._programme.variables]
+            [own.delivered.form.parameters - space.original(own.layer).form.parameters for own in variables]
         )
         for number in evaluation.margins:
             self._programme.forbid(evaluation.choices(number))
