@@ -10,6 +10,7 @@ from loopwright.operators import parse
 from loopwright.search.candidate import Candidate
 from loopwright.search.space import Choice, Limits, SearchSpace, choices, draw_sequence
 from loopwright.transformations import TransformationSequence
+from loopwright.transformations.recipes import fitting, labels
 
 TEXT = "conv2d(co=16, ci=16, oh=8, ow=8, kh=3, kw=3)"
 LIMITS = Limits(steps=4, operators=12)
@@ -20,7 +21,7 @@ def space(seed: int = 0) -> SearchSpace:
 
 
 def test_operators_are_distinct_and_start_with_the_untouched_one() -> None:
-    found, drawn = choices(parse(TEXT), random.Random(0), LIMITS)
+    found, drawn = choices(parse(TEXT), random.Random(0), LIMITS, labels())
     assert not found[0].sequence.steps
     assert len({choice.key for choice in found}) == len(found) == LIMITS.operators
     assert drawn.distinct == len(found) - 1
@@ -28,12 +29,12 @@ def test_operators_are_distinct_and_start_with_the_untouched_one() -> None:
 
 
 def test_operators_keep_the_least_share_of_the_work() -> None:
-    found, _ = choices(parse(TEXT), random.Random(1), Limits(operators=20, least_share=0.3))
+    found, _ = choices(parse(TEXT), random.Random(1), Limits(operators=20, least_share=0.3), labels())
     assert all(choice.form.macs >= 0.3 * found[0].form.macs for choice in found)
 
 
 def test_drawing_ends_when_there_is_nothing_more_to_find() -> None:
-    found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50))
+    found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50), labels())
     assert len(found) < 24
     assert drawn.total == 50
 
@@ -72,6 +73,29 @@ def test_spread_draws_reach_from_cautious_to_bold() -> None:
     assert min(changed) == 0
     assert max(changed) == len(own.layers)
     assert [str(own.draw_spread(random.Random(7))) for _ in range(2)] == [str(own.draw_spread(random.Random(7)))] * 2
+
+
+def test_workloads_are_offered_the_same_recipes() -> None:
+    texts = [f"conv2d(co={width}, ci={width}, oh=8, ow=8, kh=3, kw=3)" for width in (32, 64, 128)]
+    own = SearchSpace.of({text: [text] for text in texts}, random.Random(0), LIMITS)
+    first, *others = ({str(choice.sequence) for choice in own.choices[text]} for text in texts)
+    recipes = {str(sequence) for sequence in fitting(parse(texts[0]).nest(), labels())}
+    for other in others:
+        assert len(first & other & recipes) >= 3
+
+
+def test_designs_change_the_layers_of_a_kind_alike() -> None:
+    texts = [f"conv2d(co={width}, ci={width}, oh=8, ow=8, kh=3, kw=3)" for width in (32, 64)]
+    pointwise = [f"conv2d(co={width}, ci={width}, oh=8, ow=8)" for width in (32, 64)]
+    layers = {text: [f"{k} {number}" for number in range(2)] for k, text in enumerate([*texts, *pointwise])}
+    own, rng = SearchSpace.of(layers, random.Random(0), LIMITS), random.Random(1)
+    drawn = [dict(own.draw_design(rng).sequences) for _ in range(40)]
+    for found in drawn:
+        wide, narrow = ({found.get(name) for name in own.layers if name[0] in kind} for kind in ("01", "23"))
+        assert len(wide - {None}) <= 1
+        assert len(narrow - {None}) <= 1
+    assert any(len(found) > 4 for found in drawn)
+    assert any(0 < len(found) <= 4 for found in drawn)
 
 
 def test_layers_of_one_workload_may_differ() -> None:

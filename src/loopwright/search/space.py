@@ -1,16 +1,19 @@
 """The search space: for every workload, the distinct operators that sequences reach; for every layer, one of them.
 
-Sequences are drawn at random: at most half from the recipes, the others step by step from each transformation's own
-list of applicable instances. Those that reach an operator already there (equal domains, accesses and completion) are
+Sequences are drawn at random: at most half from the recipes, the same ones for all workloads that they fit, so that
+layers can be changed alike; the others step by step from each transformation's own list of applicable instances. Those
+that reach an operator already there (equal domains, accesses and completion) are
 recognised and dropped.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 from loopwright.errors import NotApplicableError
 from loopwright.ir.contraction import OperatorForm, operator_form
@@ -18,10 +21,15 @@ from loopwright.ir.loopnest import LoopNest
 from loopwright.operators import Operator, parse
 from loopwright.search.candidate import Candidate
 from loopwright.transformations import Step, TransformationSequence, registered
-from loopwright.transformations.recipes import applicable
+from loopwright.transformations.recipes import Recipe, fitting, labels
 
 MOST_CAUTIOUS = 0.7
 """Configurations may be held to operators that keep up to this share of the work."""
+DESIGNS = 1 / 3
+"""The share of configurations in which all layers of a kind are changed alike, where they are to be spread."""
+
+Labels = Sequence[tuple[Recipe, int]]
+"""Recipes, each with a factor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +131,13 @@ class _Pool:
             self.found[choice.key] = choice
 
 
-def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tuple[Choice, ...], Drawn]:
-    """Distinct operators for a workload (itself first, what some recipes make of it, what random sequences add), and
-    what became of all sequences drawn."""
+def choices(
+    operator: Operator, rng: random.Random, limits: Limits, recipes: Labels
+) -> tuple[tuple[Choice, ...], Drawn]:
+    """Distinct operators for a workload (itself first, what the first of the ``recipes`` that fit make of it, what
+    random sequences add), and what became of all sequences drawn."""
     pool = _Pool(operator.nest(), limits)
-    for sequence in _some_recipes(pool.nest, rng, limits.operators // 2):
+    for sequence in islice(fitting(pool.nest, recipes), limits.operators // 2):
         pool.add(sequence)
     while not pool.full:
         try:
@@ -135,11 +145,6 @@ def choices(operator: Operator, rng: random.Random, limits: Limits) -> tuple[tup
         except NotApplicableError:
             pool.drawn += Drawn(inapplicable=1)
     return tuple(pool.found.values()), pool.drawn
-
-
-def _some_recipes(nest: LoopNest, rng: random.Random, most: int) -> list[TransformationSequence]:
-    fitting = [sequence for _, _, sequence in applicable(nest)]
-    return rng.sample(fitting, min(most, len(fitting)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +166,10 @@ class SearchSpace:
     ) -> SearchSpace:
         """The space of a network with these workloads (operator text -> layers); ``advance`` is called after each."""
         found, total = {}, Drawn()
+        recipes = labels()
+        rng.shuffle(recipes)
         for text in workloads:
-            found[text], drawn = choices(parse(text), rng, limits)
+            found[text], drawn = choices(parse(text), rng, limits, recipes)
             total += drawn
             advance()
         return cls({layer: text for text, layers in workloads.items() for layer in layers}, found, total)
@@ -182,7 +189,10 @@ class SearchSpace:
 
     def draw_spread(self, rng: random.Random) -> Candidate:
         """A random configuration, from bold to cautious: a random share of the layers changes, to operators that keep
-        at least a random share of the work; in half of them, layers of one workload take the same one."""
+        at least a random share of the work; in half of them, layers of one workload take the same one. `DESIGNS` of
+        them are `draw_design`."""
+        if rng.random() < DESIGNS:
+            return self.draw_design(rng)
         changed, least, alike = rng.uniform(0.1, 1.0), rng.uniform(0.0, MOST_CAUTIOUS), rng.random() < 0.5
         allowed = {workload: self._with_work(workload, least) for workload in self.choices}
         shared = {workload: rng.choice(found).sequence for workload, found in allowed.items()}
@@ -191,6 +201,32 @@ class SearchSpace:
             if rng.random() < changed:
                 picked[layer] = shared[workload] if alike else rng.choice(allowed[workload]).sequence
         return Candidate.of(picked)
+
+    def draw_design(self, rng: random.Random) -> Candidate:
+        """A random configuration in which layers of a kind take the same sequence, those that have it; in one kind or
+        several. Layers are of a kind if they differ in channels, size and stride alone."""
+        picked: dict[str, TransformationSequence] = {}
+        for layers in rng.sample(self._kinds, rng.randint(1, len(self._kinds))):
+            offered = {layer: {str(own.sequence): own.sequence for own in self._others(layer)} for layer in layers}
+            counts = Counter(text for found in offered.values() for text in found)
+            alike = [text for text, count in counts.items() if 2 * count >= len(layers)]
+            if alike:
+                text = rng.choice(alike)
+                picked |= {layer: found[text] for layer, found in offered.items() if text in found}
+        return Candidate.of({layer: picked[layer] for layer in self.layers if layer in picked})
+
+    @cached_property
+    def _kinds(self) -> list[list[str]]:
+        """The layers of each kind."""
+        found: dict[tuple[object, ...], list[str]] = {}
+        for layer, workload in self.layers.items():
+            operator = parse(workload)
+            kernel = (extent for loop, extent in operator.nest().computation.extents.items() if loop.startswith("k"))
+            found.setdefault((operator.name, *kernel), []).append(layer)
+        return list(found.values())
+
+    def _others(self, layer: str) -> tuple[Choice, ...]:
+        return self.choices[self.layers[layer]][1:]
 
     def _with_work(self, workload: str, share: float) -> list[Choice]:
         """The operators of a workload that keep so much of its multiply-accumulates."""

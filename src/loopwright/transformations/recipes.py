@@ -23,7 +23,7 @@ depthwise(co, ci, complete=project)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from math import gcd
@@ -65,14 +65,25 @@ class Recipe:
         return f"{self.name}({factor})" if self.factors else self.name
 
 
+def labels() -> list[tuple[Recipe, int]]:
+    """Every recipe with each of its factors (1 for those without)."""
+    return [(recipe, factor) for recipe in RECIPES.values() for factor in recipe.factors or (1,)]
+
+
 def applicable(nest: LoopNest) -> Iterator[tuple[Recipe, int, TransformationSequence]]:
     """Every recipe with each of its factors (1 for those without) that fits the untransformed nest."""
-    for recipe in RECIPES.values():
-        for factor in recipe.factors or (1,):
-            try:
-                yield recipe, factor, recipe.sequence(nest, factor)
-            except NotApplicableError:
-                continue
+    for recipe, factor in labels():
+        for sequence in fitting(nest, [(recipe, factor)]):
+            yield recipe, factor, sequence
+
+
+def fitting(nest: LoopNest, recipes: Iterable[tuple[Recipe, int]]) -> Iterator[TransformationSequence]:
+    """What those of the recipes say that fit the untransformed nest, in their order."""
+    for recipe, factor in recipes:
+        try:
+            yield recipe.sequence(nest, factor)
+        except NotApplicableError:
+            continue
 
 
 def _rows(computation: Computation, strips: int) -> int:
