@@ -71,10 +71,9 @@ def searches(
         drawn = SearchSpace.of(network.workloads, random.Random(0), Limits())
         latencies = OperatorLatencies(network.input_shape[0], cpu(), store, protocol_for(network))
         with latencies:
-            space = promising(drawn, latencies.estimated, budget.operators)
-            offer = Offer(space, savings(network, space))
+            offer = promising(Offer(drawn, savings(network, drawn)), latencies.estimated, budget.operators)
             known = {key: latencies.of(choice).latency_ms for key, (_, choice) in offer.operators.items()}
-            pool = Pool.of(space, known, offer.savings)
+            pool = Pool.of(offer, known)
         judge = things.enter_context(
             Judge.for_search(
                 network, pool.space, minibatch, store, configurations=budget.configurations,

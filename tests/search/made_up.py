@@ -12,7 +12,7 @@ from loopwright.legality.verdict import Verdict
 from loopwright.search.budget import Budget
 from loopwright.search.evaluation import Evaluation, Size
 from loopwright.search.funnel import Funnel
-from loopwright.search.pool import Pool
+from loopwright.search.pool import Offer, Pool
 from loopwright.search.progress import SilentProgress
 from loopwright.search.space import Choice, Limits, SearchSpace
 
@@ -30,7 +30,7 @@ def pool(operators: int = 7, seed: int = 0, layers: Mapping[str, list[str]] = LA
         for found in space.choices.values()
         for choice in found
     }
-    return Pool.of(space, known)
+    return Pool.of(Offer(space), known)
 
 
 class Rule:

@@ -12,7 +12,7 @@ import pytest
 
 from loopwright.operators import parse
 from loopwright.processes import compiled_code_silent
-from loopwright.search.pool import Pool, promising, shared_out, spread
+from loopwright.search.pool import Offer, Pool, promising, shared_out, spread
 from loopwright.search.savings import Saving
 from loopwright.search.space import Choice
 from loopwright.search.strategies._conflict import conflict
@@ -34,11 +34,8 @@ def with_savings() -> Pool:
     original_ms = own.latency_ms({}) - own.latencies_ms[own.space.original("c").key]
     latencies = dict(own.latencies_ms) | {much.key: original_ms / 16, little.key: original_ms / 4}
     readers = own.space.choices[STRIDED][1:4]
-    return Pool.of(
-        own.space,
-        latencies,
-        [Saving("a", "c", taken.key, left) for taken, left in zip(readers, (much, much, little), strict=True)],
-    )
+    savings = (Saving("a", "c", taken.key, left) for taken, left in zip(readers, (much, much, little), strict=True))
+    return Pool.of(Offer(own.space, tuple(savings)), latencies)
 
 
 def combinations(own: Pool) -> list[dict[str, Choice]]:
@@ -52,14 +49,16 @@ def combinations(own: Pool) -> list[dict[str, Choice]]:
 def test_operators_that_are_not_expected_to_be_faster_are_left_out() -> None:
     space = whole().space
     slow = {choice.key for found in space.choices.values() for choice in found[1::2]}
-    kept = promising(space, lambda own: 2.0 if own.key in slow else 1.0 if not own.sequence.steps else 0.5, 100)
+    kept = promising(
+        Offer(space), lambda own: 2.0 if own.key in slow else 1.0 if not own.sequence.steps else 0.5, 100
+    ).space
     assert all(own.key not in slow for found in kept.choices.values() for own in found)
     assert [found[0] for found in kept.choices.values()] == [found[0] for found in space.choices.values()]
 
 
 def test_the_budget_is_kept_and_the_fastest_are_taken() -> None:
     space = whole().space
-    kept = promising(space, lambda own: float(own.form.macs), 5)
+    kept = promising(Offer(space), lambda own: float(own.form.macs), 5).space
     assert sum(len(found) - 1 for found in kept.choices.values()) == 5
     for text, found in kept.choices.items():
         assert min(own.form.macs for own in space.choices[text]) == min(own.form.macs for own in found)
@@ -82,7 +81,7 @@ def test_operators_that_turned_out_slow_or_could_not_be_timed_are_dropped() -> N
     own = whole()
     (original, first, second, *others), strided = own.space.choices[TEXT], list(own.space.choices)[1]
     known = dict(own.latencies_ms) | {first.key: own.latencies_ms[original.key] * 2, second.key: float("inf")}
-    kept = Pool.of(own.space, known)
+    kept = Pool.of(Offer(own.space), known)
     assert kept.space.choices[TEXT] == (original, *others)
     assert kept.space.choices[strided] == own.space.choices[strided]
 
@@ -90,7 +89,7 @@ def test_operators_that_turned_out_slow_or_could_not_be_timed_are_dropped() -> N
 def test_layers_of_which_the_untouched_operator_was_not_timed_stay_as_they_are() -> None:
     own = whole()
     original = own.space.choices[TEXT][0]
-    kept = Pool.of(own.space, dict(own.latencies_ms) | {original.key: float("inf")})
+    kept = Pool.of(Offer(own.space), dict(own.latencies_ms) | {original.key: float("inf")})
     assert kept.space.choices[TEXT] == (original,)
     assert kept.latency_ms({}) == own.latencies_ms[own.space.original("c").key]
 
@@ -135,8 +134,8 @@ def test_savings_of_what_is_slow_or_not_timed_are_left_out() -> None:
     timed = dict(own.latencies_ms)
     assert len(own.savings) == 3
     slow = timed | {own.savings[0].operator.key: timed[own.space.original("a").key]}
-    assert Pool.of(own.space, slow, own.savings).savings == own.savings[2:]
-    assert Pool.of(own.space, timed | {own.savings[2].taken: inf}, own.savings).savings == own.savings[:2]
+    assert Pool.of(Offer(own.space, own.savings), slow).savings == own.savings[2:]
+    assert Pool.of(Offer(own.space, own.savings), timed | {own.savings[2].taken: inf}).savings == own.savings[:2]
 
 
 @pytest.mark.parametrize("own", [whole(), with_savings()], ids=["apart", "with savings"])
@@ -152,7 +151,7 @@ def test_what_is_forbidden_does_not_come_again(own: Pool) -> None:
     programme.forbid(fastest, ["a"])
     found = programme.fastest([], [])
     assert found is not None
-    assert found["a"].key != fastest["a"].key
+    assert found.get("a") is not fastest.get("a")
 
 
 def test_a_conflict_is_as_small_as_can_be() -> None:

@@ -61,8 +61,16 @@ def _reads(node: fx.Node, live: np.ndarray | None, form: OperatorForm | None) ->
 
 def _layer_reads(node: fx.Node, form: OperatorForm, live: np.ndarray) -> Iterator[tuple[fx.Node, np.ndarray]]:
     images, *others = node.all_input_nodes
-    yield images, channels_read(form, live)
+    yield images, _read(form, live.tobytes())
     yield from ((other, np.ones(channels(other), bool)) for other in others)
+
+
+@lru_cache(maxsize=4096)
+def _read(form: OperatorForm, live: bytes) -> np.ndarray:
+    """Most layers are the same in every candidate."""
+    found = channels_read(form, np.frombuffer(live, bool))
+    found.setflags(write=False)
+    return found
 
 
 def _forms_by_node(network: Network, forms: Mapping[str, OperatorForm]) -> dict[str, OperatorForm]:

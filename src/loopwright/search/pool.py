@@ -8,7 +8,8 @@ is left out, and after timing one that turned out so: the untouched one computes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -16,27 +17,70 @@ from loopwright.search.savings import Saving
 from loopwright.search.space import Choice, SearchSpace
 
 
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """What a search chooses from once it is timed: the operators of a space, and what these save elsewhere."""
+
+    space: SearchSpace
+    savings: tuple[Saving, ...] = ()
+
+    @property
+    def operators(self) -> dict[str, tuple[str, Choice]]:
+        """By keys: all of them, each with a workload that it is for; the untouched ones first."""
+        originals = [(workload, original) for workload, (original, *_) in self.space.choices.items()]
+        others = [(workload, own) for workload, (_, *found) in self.space.choices.items() for own in found]
+        left = [(self.space.layers[own.layer], own.operator) for own in self.savings]
+        return {choice.key: (workload, choice) for workload, choice in (*originals, *others, *left)}
+
+    def limited_to(self, choices: Mapping[str, Sequence[Choice]]) -> Offer:
+        """With fewer operators, the untouched ones first, and what these save."""
+        space = self.space.limited_to(choices)
+        taken = {(layer, own.key) for layer, workload in space.layers.items() for own in space.choices[workload]}
+        return Offer(space, tuple(own for own in self.savings if (own.reader, own.taken) in taken))
+
+
 def promising(
-    space: SearchSpace, expected: Callable[[Choice], float], most: int, advance: Callable[[], None] = lambda: None
-) -> SearchSpace:
-    """The space with the untouched operators and at most ``most`` others, all ``expected`` to be faster than these.
-    Workloads share in proportion to the time that their layers are expected to take; of one workload's operators the
+    offer: Offer, expected: Callable[[Choice], float], most: int, advance: Callable[[], None] = lambda: None
+) -> Offer:
+    """What is offered, with the untouched operators and at most ``most`` others, of which all are ``expected`` to be
+    faster than these, what they save elsewhere counted. Workloads share in proportion to the time that is at stake:
+    what their layers are expected to take, and those of which they may leave less. Of one workload's operators the
     fastest is taken first, and the others are spread evenly over what they are expected to take. ``advance`` is called
     after each workload."""
+    space, at_stake, saved = offer.space, _at_stake(offer), _saved_ms(offer, expected)
+    layers = Counter(space.layers.values())
     faster: dict[str, list[Choice]] = {}
     weights: dict[str, float] = {}
     for workload, (original, *others) in space.choices.items():
-        own = sorted((expected(choice), str(choice.sequence), choice) for choice in others)
-        faster[workload] = [choice for takes, _, choice in own if takes < expected(original)]
-        weights[workload] = expected(original) * sum(1 for text in space.layers.values() if text == workload)
+        takes = {own.key: layers[workload] * expected(own) - saved[workload, own.key] for own in (original, *others)}
+        own = sorted((takes[choice.key], str(choice.sequence), choice) for choice in others)
+        faster[workload] = [choice for takes_ms, _, choice in own if takes_ms < takes[original.key]]
+        weights[workload] = takes[original.key] + sum(expected(space.original(layer)) for layer in at_stake[workload])
         advance()
     shares = shared_out(most, weights, {workload: len(found) for workload, found in faster.items()})
-    return space.limited_to(
+    return offer.limited_to(
         {
             workload: [found[0], *(faster[workload][k] for k in spread(len(faster[workload]), shares[workload]))]
             for workload, found in space.choices.items()
         }
     )
+
+
+def _at_stake(offer: Offer) -> dict[str, set[str]]:
+    """For each workload the layers of which its operators may leave less."""
+    found: dict[str, set[str]] = {workload: set() for workload in offer.space.choices}
+    for own in offer.savings:
+        found[offer.space.layers[own.reader]].add(own.layer)
+    return found
+
+
+def _saved_ms(offer: Offer, expected: Callable[[Choice], float]) -> Counter[tuple[str, str]]:
+    """What the operators of a workload are expected to save elsewhere, all layers of it together."""
+    found: Counter[tuple[str, str]] = Counter()
+    for own in offer.savings:
+        saved = expected(offer.space.original(own.layer)) - expected(own.operator)
+        found[offer.space.layers[own.reader], own.taken] += max(saved, 0.0)  # type: ignore[assignment]
+    return found
 
 
 def shared_out(most: int, weights: Mapping[str, float], available: Mapping[str, int]) -> dict[str, int]:
@@ -60,22 +104,6 @@ def spread(length: int, count: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
-    """What a search chooses from once it is timed: the operators of a space, and what these save elsewhere."""
-
-    space: SearchSpace
-    savings: tuple[Saving, ...] = ()
-
-    @property
-    def operators(self) -> dict[str, tuple[str, Choice]]:
-        """By keys: all of them, each with a workload that it is for; the untouched ones first."""
-        originals = [(workload, original) for workload, (original, *_) in self.space.choices.items()]
-        others = [(workload, own) for workload, (_, *found) in self.space.choices.items() for own in found]
-        left = [(self.space.layers[own.layer], own.operator) for own in self.savings]
-        return {choice.key: (workload, choice) for workload, choice in (*originals, *others, *left)}
-
-
-@dataclass(frozen=True, eq=False)
 class Pool:
     """A space of which every operator is timed; ``latencies_ms`` are by the operators' keys. ``savings`` are those that
     make a layer faster."""
@@ -85,28 +113,31 @@ class Pool:
     savings: tuple[Saving, ...] = ()
 
     @classmethod
-    def of(cls, space: SearchSpace, latencies_ms: Mapping[str, float], savings: Iterable[Saving] = ()) -> Pool:
-        """Without the operators that are no faster than the untouched ones, or were not timed. Layers of which the
-        untouched operator could not be timed stay as they are, and count nothing."""
-        known = {key: ms for key, ms in latencies_ms.items() if isfinite(ms)}
-
-        def faster(choice: Choice, original: Choice) -> bool:
-            return known.get(choice.key, inf) < known.get(original.key, 0.0)
-
-        kept = space.limited_to(
+    def of(cls, offer: Offer, latencies_ms: Mapping[str, float]) -> Pool:
+        """Without the operators that were not timed, or are no faster than the untouched ones, what they save elsewhere
+        counted. Layers of which the untouched operator could not be timed stay as they are, and count nothing."""
+        space, known = offer.space, {key: ms for key, ms in latencies_ms.items() if isfinite(ms)}
+        originals = {own.key: known.get(own.key, 0.0) for own, *_ in space.choices.values()}
+        worth, saves = list[Saving](), dict[str, float]()
+        for own in offer.savings:
+            saved = originals[space.original(own.layer).key] - known.get(own.operator.key, inf)
+            if saved > 0:
+                worth.append(own)
+                saves[own.taken] = max(saved, saves.get(own.taken, 0.0))
+        kept = Offer(space, tuple(worth)).limited_to(
             {
-                workload: [original, *(own for own in others if faster(own, original))]
+                workload: [
+                    original,
+                    *(
+                        own
+                        for own in others
+                        if known.get(own.key, inf) - saves.get(own.key, 0.0) < originals[original.key]
+                    ),
+                ]
                 for workload, (original, *others) in space.choices.items()
             }
         )
-        taken = {(layer, own.key) for layer, workload in kept.layers.items() for own in kept.choices[workload]}
-        untimed = {own.key: 0.0 for (own, *_) in kept.choices.values() if own.key not in known}
-        worth = (
-            own
-            for own in savings
-            if (own.reader, own.taken) in taken and faster(own.operator, kept.original(own.layer))
-        )
-        return cls(kept, known | untimed, tuple(worth))
+        return cls(kept.space, originals | known, kept.savings)
 
     def delivered(self, choices: Mapping[str, Choice]) -> dict[str, Choice]:
         """The choices, and what is left of layers that are untouched otherwise."""

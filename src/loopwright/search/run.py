@@ -238,8 +238,8 @@ def drawn_offer(
     with stages.stage("Transform", 2 * len(network.workloads) + len(network.transformable)) as progress:
         drawn = SearchSpace.of(network.workloads, rng, settings.limits, progress.advance)
         progress.note(str(drawn.drawn))
-        space = promising(drawn, latencies.estimated, settings.budget.operators, progress.advance)
-        offer = Offer(space, savings(network, space, progress.advance))
+        whole = Offer(drawn, savings(network, drawn, progress.advance))
+        offer = promising(whole, latencies.estimated, settings.budget.operators, progress.advance)
         if offer.savings:
             left = len({own.operator.key for own in offer.savings})
             progress.note(f"liveness: {left} operators are what others leave to compute of untouched layers")
@@ -268,7 +268,7 @@ def _timed(offer: Offer, latencies: OperatorLatencies, budget: Budget, started: 
             progress.advance()
         for failure in latencies.failures:
             progress.note(f"not timed: {failure}")
-        pool = Pool.of(offer.space, known, offer.savings)
+        pool = Pool.of(offer, known)
         faster = sum(map(len, pool.space.choices.values())) - len(pool.space.choices)
         progress.note(f"{len(known)} operators timed, {faster} of them faster than the untouched ones")
     latencies.close()

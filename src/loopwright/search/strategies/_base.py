@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from loopwright.search.candidate import Candidate
 from loopwright.search.evaluation import Evaluation
 
 BATCH = 8
@@ -25,14 +26,18 @@ class Strategy(ABC):
 
 
 def drawn(evaluation: Evaluation, rng: random.Random, spread: bool, count: int) -> list[int]:
-    """The numbers of those of ``count`` random configurations that structure and size let through."""
+    """The numbers of those of ``count`` random configurations that structure and size let through, each once."""
     space = evaluation.space
     draw = space.draw_spread if spread else space.draw
-    found = []
+    found, seen = [], set[Candidate]()
     for _ in range(count):
         if not evaluation.left:
             break
-        number = evaluation.draw(space.chosen(draw(rng)))
+        candidate = draw(rng)
+        if candidate in seen:
+            continue
+        seen.add(candidate)
+        number = evaluation.draw(space.chosen(candidate))
         if number is not None:
             found.append(number)
     return found

@@ -70,9 +70,18 @@ class Programme:
         or at most the number."""
         return self._solved(self._latencies, least, most, below_ms)
 
-    def greatest(self, values: np.ndarray, most: Limits, below_ms: float = inf) -> dict[str, Choice] | None:
+    def greatest(
+        self, values: np.ndarray, least: Limits, most: Limits, below_ms: float = inf
+    ) -> dict[str, Choice] | None:
         """As `fastest`, but of those solutions the one with the greatest sum of ``values``."""
-        return self._solved(-values, [], most, below_ms)
+        return self._solved(-values, least, most, below_ms)
+
+    def near(self, choices: Choices, distance: int) -> tuple[np.ndarray, float]:
+        """For ``least``: at most so many layers differ from ``choices``."""
+        same = np.zeros(len(self.variables))
+        for layer in self._layers:
+            same[self._index[layer, (choices.get(layer) or self._space.original(layer)).key]] = 1.0
+        return same, len(self._layers) - distance
 
     def _solved(self, objective: np.ndarray, least: Limits, most: Limits, below_ms: float) -> dict[str, Choice] | None:
         count = self._starts[-1]

@@ -6,10 +6,12 @@ Latencies of layers add up, so the fastest network under linear constraints is t
 and so on, until nothing faster is found. A solution that loses the receptive field is not asked about: the layers that
 lose it together are found (`_conflict`), and that combination is forbidden.
 
-In each round, half of the solutions are those under the model's mean, each with another safety. Solutions are extreme,
-and a model that knows only random candidates is too hopeful of them: a quarter are the networks of the greatest margin
-among those that are faster than the best by a given share, so that the search gets ahead step by step. The others are
-solutions under draws of what the model holds possible (Thompson sampling; Thompson, Biometrika 1933). At the end some
+In each round, some solutions are those under the model's mean, each with another safety. Solutions are extreme, and a
+model that knows only random candidates is too hopeful of them. So others are the networks of the greatest margin among
+those that are faster than the best by a given share, and those that differ from the best in few layers (local
+branching; Fischetti and Lodi, Mathematical Programming 2003), of which the model has only to say what the difference
+makes: the search gets ahead step by step. One is a solution under a draw of what the model holds possible (Thompson
+sampling; Thompson, Biometrika 1933). At the end some
 are asked about that lose less or more than the check allows, or have far fewer parameters, for the sake of the front.
 """
 
@@ -30,11 +32,14 @@ from loopwright.search.strategies._surrogate import Features, Surrogate
 
 FIRST = 32
 """Random candidates that the model starts from."""
-SAFETY = (0.0, 0.5, 1.0, 2.0)
+SAFETY = (0.0, 1.0, 2.0)
 """By how many standard deviations of the model's noise a solution keeps away from the other decision."""
 REACHES = (0.85, 0.6)
 """Shares of the best network's latency within which the greatest margin is asked for; after each round without a faster
 legal network their square roots, so that steps that are too long are followed by shorter ones."""
+NEAR = (0.25, 0.1)
+"""Shares of the layers in which networks near the best may differ from it; half of them after each round without a
+faster legal network."""
 PATIENCE = 5
 """Rounds without a faster legal network after which the search ends."""
 WORTHWHILE = 0.995
@@ -62,6 +67,7 @@ class ExactSearch(Strategy):
             within = WORTHWHILE * before
             wanted = [_Wanted(model.mean, safety * model.noise, within) for safety in SAFETY]
             wanted += [_Wanted(model.mean, None, share**0.5**idle * before) for share in REACHES]
+            wanted += [solver.near_best(model.mean, share * 0.5**idle, within) for share in NEAR]
             while len(wanted) < BATCH:
                 wanted.append(_Wanted(model.drawn(normal.standard_normal(len(model.mean))), 0.0, within))
             asked = bool(solver.ask(wanted))
@@ -72,12 +78,15 @@ class ExactSearch(Strategy):
 @dataclass(frozen=True, eq=False)
 class _Wanted:
     """A network faster than ``below_ms`` of which ``weights`` say that its margin is at least ``least``, the fastest;
-    without ``least`` the one of the greatest margin. It has at most so many parameters, by default as the search."""
+    without ``least`` the one of the greatest margin. It has at most so many parameters, by default as the search, and
+    differs from ``best`` in at most ``distance`` layers, if that is given."""
 
     weights: np.ndarray
     least: float | None
     below_ms: float = inf
     most: float | None = None
+    best: Choices | None = None
+    distance: int = 0
 
 
 class _Solver:
@@ -99,6 +108,18 @@ class _Solver:
         margins = self._evaluation.margins
         inputs = np.array([self._features.of(self._evaluation.choices(number)) for number in margins])
         return Surrogate.fit(self._features, inputs.reshape(-1, self._features.count), np.array(list(margins.values())))
+
+    def near_best(self, weights: np.ndarray, share: float, below_ms: float) -> _Wanted:
+        """The fastest network that differs from the best in so many of the layers, which has the margin that it turned
+        out to have; the untouched network is the best before any other."""
+        evaluation = self._evaluation
+        distance = max(round(share * len(evaluation.space.layers)), 1)
+        if not evaluation.accepted:
+            return _Wanted(weights, 0.0, below_ms, best={}, distance=distance)
+        number = evaluation.accepted[0]
+        best = evaluation.choices(number)
+        missed = float(weights @ self._features.of(best)) - evaluation.margins[number]
+        return _Wanted(weights, missed, below_ms, best=best, distance=distance)
 
     def ask(self, wanted: Sequence[_Wanted]) -> list[int]:
         """Asks about what is wanted, as far as there is such a network; gives the numbers of what was asked about."""
@@ -126,12 +147,15 @@ class _Solver:
         evaluation, programme, margins = self._evaluation, self._programme, self._parts @ wanted.weights
         most = evaluation.size.most if wanted.most is None else wanted.most
         sizes = [(self._parameters, most - evaluation.size.original)]
+        near = [] if wanted.best is None else [programme.near(wanted.best, wanted.distance)]
         for _ in range(CONFLICTS):
             choices = None
             if wanted.least is not None:
-                choices = programme.fastest([(margins, wanted.least - wanted.weights[0])], sizes, wanted.below_ms)
+                choices = programme.fastest(
+                    [(margins, wanted.least - wanted.weights[0]), *near], sizes, wanted.below_ms
+                )
             if choices is None and (wanted.least is None or not evaluation.accepted):
-                choices = programme.greatest(margins, sizes, wanted.below_ms)
+                choices = programme.greatest(margins, near, sizes, wanted.below_ms)
             if not choices or evaluation.keeps_structure(choices):
                 return choices or None
             programme.forbid(choices, conflict(choices, evaluation.keeps_structure))
