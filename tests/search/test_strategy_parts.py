@@ -64,6 +64,22 @@ def test_the_budget_is_kept_and_the_fastest_are_taken() -> None:
         assert min(own.form.macs for own in space.choices[text]) == min(own.form.macs for own in found)
 
 
+def test_operators_are_worth_timing_for_what_they_save_elsewhere() -> None:
+    space = whole().space
+    original, taken, *_ = space.choices[STRIDED]
+    less = Choice.of(parse(TEXT).nest(), TransformationSequence.parse("bottleneck(co, 2)"))
+    offer = Offer(space, (Saving("a", "c", taken.key, less),))
+    keys = {own.key for own in space.choices[TEXT]}
+
+    def expected(own: Choice) -> float:
+        return 0.5 if own.key == less.key else 1.0 if own.key in keys or own.key == original.key else 1.2
+
+    kept = promising(offer, expected, 100)
+    assert kept.space.choices[STRIDED] == (original, taken)
+    assert kept.savings == offer.savings
+    assert promising(Offer(space), expected, 100).space.choices[STRIDED] == (original,)
+
+
 def test_those_with_more_weight_get_more_but_no_more_than_there_is() -> None:
     assert shared_out(6, {"a": 2.0, "b": 1.0}, {"a": 9, "b": 9}) == {"a": 4, "b": 2}
     assert shared_out(6, {"a": 2.0, "b": 1.0}, {"a": 2, "b": 9}) == {"a": 2, "b": 4}
@@ -152,6 +168,19 @@ def test_what_is_forbidden_does_not_come_again(own: Pool) -> None:
     found = programme.fastest([], [])
     assert found is not None
     assert found.get("a") is not fastest.get("a")
+
+
+def test_networks_near_another_differ_in_few_layers() -> None:
+    own = whole()
+    programme = Programme(own)
+    fastest = programme.fastest([], [])
+    assert fastest is not None
+    assert set(fastest) == {"a", "b", "c"}
+    for distance in (1, 2, 3):
+        found = programme.fastest([programme.near({}, distance)], [])
+        assert found is not None
+        assert len(found) == distance
+    assert programme.fastest([programme.near(fastest, 0)], []) == fastest
 
 
 def test_a_conflict_is_as_small_as_can_be() -> None:
