@@ -75,14 +75,16 @@ def test_the_result_has_the_trained_weights_that_it_still_reads(folder: Path) ->
     )
     layers = {path: own for path, own in trained.named_modules() if isinstance(own, nn.Conv2d)}
     operators = {path: own for path in layers if isinstance(own := module.get_submodule(path), OperatorModule)}
-    assert operators
+    fitted = set[str]()
     for path, operator in operators.items():
         values = trained.get_parameter(f"{path}.weight").detach().reshape(-1)
         for name, elements in operator.origins().items():
             own = operator.get_parameter(name).detach()
             wanted = values[torch.from_numpy(elements) % values.numel()]
-            assert not torch.equal(own, wanted), "fitted to what its layer sees"
+            if not torch.equal(own, wanted):
+                fitted.add(path)
             assert cosine_similarity(own.flatten(), wanted.flatten(), 0) > 0.3
+    assert fitted, "to what the layers see; one that only lost what nobody reads has nothing to be fitted to"
     assert module.get_buffer("norm.num_batches_tracked") == 1
     summary = json.loads((folder / "trained" / "summary.json").read_text())
     assert any(f"weights inherited from {folder / 'trained.pt'}" in note for note in summary["notes"])

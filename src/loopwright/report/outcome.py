@@ -117,7 +117,7 @@ def _candidates(outcome: Outcome, operators: _Operators) -> tuple[CandidateFigur
     finalists = {found.candidate: timing.median_ms for found, timing in outcome.finalists}
     candidates = []
     for number, judged in enumerate(outcome.judged, 1):
-        choices = outcome.space.chosen(judged.candidate)
+        choices = outcome.pool.delivered(outcome.space.chosen(judged.candidate))
         macs, parameters = _counts(outcome, choices)
         candidates.append(
             CandidateFigures(

@@ -142,7 +142,7 @@ class Outcome:
     ``chosen_timing`` are of the compiled networks, interleaved. ``verdicts`` counts those that the store had."""
 
     network: Network
-    space: SearchSpace
+    pool: Pool
     minibatch: Minibatch
     latencies: OperatorLatencies
     funnel: Funnel
@@ -157,6 +157,10 @@ class Outcome:
     original_timing: Measurement
     chosen_timing: Measurement
     verdicts: Reuse
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.pool.space
 
 
 def run_search(
@@ -224,7 +228,7 @@ def run_search(
     funnel.passed("timed", len(legal))
     funnel.passed("chosen", int(fastest > 0))
     return Outcome(
-        network, pool.space, minibatch, latencies, funnel, judge.original_score, tuple(judged),
+        network, pool, minibatch, latencies, funnel, judge.original_score, tuple(judged),
         tuple(zip(candidates[1:], timings[1:], strict=True)),
         chosen.candidate, chosen.choices, chosen.saving, chosen.module, compiled[fastest],
         timings[0], timings[fastest], judge.reuse,
