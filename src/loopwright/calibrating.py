@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -90,10 +91,18 @@ def calibrate(
 
 
 def _included(network: Network, folders: Sequence[Path | str]) -> dict[str, dict[str, Choice]]:
+    """By names for the table, of which no two are equal and none is one of the table's own."""
     found: dict[str, dict[str, Choice]] = {}
     for folder in map(Path, folders):
-        name = folder.resolve().name
+        name, choices = folder.resolve().name, choices_of(network, read_spec(folder))
         if name in found:
             raise ArgumentError(f"two folders to include are named {name!r}; the table needs different names")
-        found[name] = choices_of(network, read_spec(folder))
+        if name == "original" or re.fullmatch(r"n\d+", name) or re.search(r"[\s,]", name):
+            raise ArgumentError(
+                f"{folder}: {name!r} can't be a name in the table; rename the folder to one without spaces and commas "
+                "that is neither 'original' nor n and a number"
+            )
+        if not choices:
+            raise ArgumentError(f"{folder} holds the original network, which is trained anyway; leave it out")
+        found[name] = choices
     return found

@@ -16,6 +16,8 @@ from loopwright.lowering.transformed import transformed
 from loopwright.models.images import load_minibatch
 from loopwright.models.network import Network
 from loopwright.models.trace import trace
+from loopwright.operators import parse
+from loopwright.search.pool import Offer, Pool
 from loopwright.search.savings import savings
 from loopwright.search.shrinking import saving, shrunk
 from loopwright.search.space import Choice, Limits, SearchSpace
@@ -109,10 +111,42 @@ def test_savings_are_what_single_choices_leave_of_untouched_layers(network: Netw
     assert found == [("0", "3", less.key, "bottleneck(co, 2)"), ("0", "3", more.key, "bottleneck(co, 4)")]
 
 
-def test_what_another_layer_reads_as_well_is_no_saving() -> None:
-    network = trace(SmallNet(), torch.zeros(1, 3, 16, 16))
+class Apart(nn.Module):
+    """``wide`` is read through a depthwise layer, of ``cut`` only a half, and ``shared`` by two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.depth = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.narrow, self.cut = nn.Conv2d(16, 8, 1), nn.Conv2d(8, 16, 1)
+        self.shared, self.left, self.right = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shared = self.shared(self.cut(self.narrow(torch.relu(self.depth(self.wide(x)))))[:, :8])
+        return self.left(shared) + self.right(shared)
+
+
+def test_savings_are_of_layers_that_one_layer_alone_reads_directly() -> None:
+    network = trace(Apart(), torch.zeros(1, 3, 8, 8))
+    space = SearchSpace.of(network.workloads, random.Random(0), Limits(operators=1))
+    half = {
+        workload: [*found, Choice.of(parse(workload).nest(), TransformationSequence.parse("bottleneck(ci, 2)"))]
+        for workload, found in space.choices.items()
+        if space.layers["depth"] != workload and "ci=3" not in workload
+    }
+    found = savings(network, space.limited_to(dict(space.choices) | half))
+    assert {(own.layer, own.reader) for own in found} == {("depth", "narrow"), ("narrow", "cut"), ("cut", "shared")}
+
+
+def test_what_the_search_counts_is_delivered() -> None:
+    network = trace(Apart(), torch.zeros(1, 3, 8, 8))
     space = SearchSpace.of(network.workloads, random.Random(0), Limits(operators=12))
-    for own in savings(network, space):
-        taken = next(each for each in space.choices[space.layers[own.reader]] if each.key == own.taken)
-        judged = {own.reader: taken}
-        assert shrunk(network, space, judged, ByWork())[own.layer].key == own.operator.key
+    offer = Offer(space, savings(network, space))
+    pool = Pool.of(offer, {key: float(choice.form.macs) for key, (_, choice) in offer.operators.items()})
+    rng, counted = random.Random(1), 0
+    for _ in range(60):
+        judged = pool.space.chosen(pool.space.draw(rng))
+        delivered = shrunk(network, space, judged, ByWork())
+        for layer, own in pool.delivered(judged).items():
+            assert delivered[layer].form.macs <= own.form.macs
+            counted += layer not in judged
+    assert counted

@@ -10,7 +10,7 @@ from loopwright.operators import parse
 from loopwright.search.candidate import Candidate
 from loopwright.search.space import Choice, Limits, SearchSpace, choices, draw_sequence
 from loopwright.transformations import TransformationSequence
-from loopwright.transformations.recipes import fitting, labels
+from loopwright.transformations.recipes import fitting, variants
 
 TEXT = "conv2d(co=16, ci=16, oh=8, ow=8, kh=3, kw=3)"
 LIMITS = Limits(steps=4, operators=12)
@@ -21,7 +21,7 @@ def space(seed: int = 0) -> SearchSpace:
 
 
 def test_operators_are_distinct_and_start_with_the_untouched_one() -> None:
-    found, drawn = choices(parse(TEXT), random.Random(0), LIMITS, labels())
+    found, drawn = choices(parse(TEXT), random.Random(0), LIMITS, variants())
     assert not found[0].sequence.steps
     assert len({choice.key for choice in found}) == len(found) == LIMITS.operators
     assert drawn.distinct == len(found) - 1
@@ -29,12 +29,12 @@ def test_operators_are_distinct_and_start_with_the_untouched_one() -> None:
 
 
 def test_operators_keep_the_least_share_of_the_work() -> None:
-    found, _ = choices(parse(TEXT), random.Random(1), Limits(operators=20, least_share=0.3), labels())
+    found, _ = choices(parse(TEXT), random.Random(1), Limits(operators=20, least_share=0.3), variants())
     assert all(choice.form.macs >= 0.3 * found[0].form.macs for choice in found)
 
 
 def test_drawing_ends_when_there_is_nothing_more_to_find() -> None:
-    found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50), labels())
+    found, drawn = choices(parse("conv2d(co=2, ci=2, oh=1, ow=1)"), random.Random(0), Limits(attempts=50), variants())
     assert len(found) < 24
     assert drawn.total == 50
 
@@ -79,7 +79,7 @@ def test_workloads_are_offered_the_same_recipes() -> None:
     texts = [f"conv2d(co={width}, ci={width}, oh=8, ow=8, kh=3, kw=3)" for width in (32, 64, 128)]
     own = SearchSpace.of({text: [text] for text in texts}, random.Random(0), LIMITS)
     first, *others = ({str(choice.sequence) for choice in own.choices[text]} for text in texts)
-    recipes = {str(sequence) for sequence in fitting(parse(texts[0]).nest(), labels())}
+    recipes = {str(sequence) for _, _, sequence in fitting(parse(texts[0]).nest(), variants())}
     for other in others:
         assert len(first & other & recipes) >= 3
 
@@ -96,6 +96,14 @@ def test_designs_change_the_layers_of_a_kind_alike() -> None:
         assert len(narrow - {None}) <= 1
     assert any(len(found) > 4 for found in drawn)
     assert any(0 < len(found) <= 4 for found in drawn)
+
+
+def test_kinds_tell_grouped_layers_and_kernels_apart() -> None:
+    dense = "conv2d(co=32, ci=32, oh=8, ow=8, kh=3, kw=3)"
+    texts = [dense, dense[:-1] + ", stride=2)", dense[:-1] + ", dilation=2)", dense[:-1] + ", groups=32)"]
+    texts.append("conv2d(co=32, ci=32, oh=8, ow=8)")
+    own = SearchSpace.of({text: [str(k)] for k, text in enumerate(texts)}, random.Random(0), Limits(operators=2))
+    assert sorted(own._kinds) == [["0", "1"], ["2"], ["3"], ["4"]]
 
 
 def test_layers_of_one_workload_may_differ() -> None:

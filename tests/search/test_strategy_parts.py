@@ -64,6 +64,15 @@ def test_the_budget_is_kept_and_the_fastest_are_taken() -> None:
         assert min(own.form.macs for own in space.choices[text]) == min(own.form.macs for own in found)
 
 
+def test_what_a_choice_leaves_of_others_is_timed_right_after_it() -> None:
+    own = with_savings()
+    keys = list(Offer(own.space, own.savings).operators)
+    assert keys[:2] == [found[0].key for found in own.space.choices.values()]
+    assert len(keys) == len(set(keys))
+    for saving in own.savings[::2]:
+        assert keys.index(saving.operator.key) == keys.index(saving.taken) + 1
+
+
 def test_operators_are_worth_timing_for_what_they_save_elsewhere() -> None:
     space = whole().space
     original, taken, *_ = space.choices[STRIDED]
@@ -108,6 +117,24 @@ def test_layers_of_which_the_untouched_operator_was_not_timed_stay_as_they_are()
     kept = Pool.of(Offer(own.space), dict(own.latencies_ms) | {original.key: float("inf")})
     assert kept.space.choices[TEXT] == (original,)
     assert kept.latency_ms({}) == own.latencies_ms[own.space.original("c").key]
+
+
+def test_what_saves_something_can_not_change_a_layer_that_was_not_timed() -> None:
+    own = with_savings()
+    original, taken = own.space.original("c"), own.savings[0].taken
+    kept = Pool.of(Offer(own.space, own.savings), dict(own.latencies_ms) | {original.key: inf, taken: 0.0})
+    assert kept.space.choices[STRIDED] == (original,)
+    assert kept.savings == ()
+
+
+def test_what_one_layer_saves_in_several_counts_together() -> None:
+    own = with_savings()
+    (original, taken, *_), left = own.space.choices[STRIDED], own.savings[0].operator
+    saved = own.takes_ms(own.space.original("a")) - own.takes_ms(left)
+    slow = dict(own.latencies_ms) | {taken.key: own.takes_ms(original) + 1.5 * saved}
+    both = tuple(Saving(layer, "c", taken.key, left) for layer in ("a", "b"))
+    assert taken in Pool.of(Offer(own.space, both), slow).space.choices[STRIDED]
+    assert taken not in Pool.of(Offer(own.space, both[:1]), slow).space.choices[STRIDED]
 
 
 @pytest.mark.parametrize("own", [whole(), with_savings()], ids=["apart", "with savings"])

@@ -115,6 +115,20 @@ def test_what_is_included_has_to_be_of_the_network_and_named_differently(tmp_pat
         calibrated(tmp_path, include=[folder, other])
     with pytest.raises(ArgumentError, match="holds no network.json"):
         calibrated(tmp_path, include=[tmp_path / "other"])
+    for name in ("original", "n001", "my own"):
+        folder.rename(tmp_path / name)
+        folder = tmp_path / name
+        with pytest.raises(ArgumentError, match=f"'{name}' can't be a name in the table"):
+            calibrated(tmp_path, include=[folder])
+
+
+def test_the_original_is_not_included_as_a_candidate(tmp_path: Path) -> None:
+    folder = tmp_path / "same"
+    folder.mkdir()
+    spec = NetworkSpec("", (1, 3, 32, 32), {})
+    save(folder, spec, built(spec, small())[1])
+    with pytest.raises(ArgumentError, match="holds the original network"):
+        calibrated(tmp_path, include=[folder])
 
 
 def test_an_interrupted_calibration_trains_nothing_twice_and_ends_the_same(

@@ -36,14 +36,20 @@ def without_dead(
     return {name: sequence for name, sequence in whole.items() if sequence.steps}
 
 
-def live_channels(network: Network, forms: Mapping[str, OperatorForm]) -> dict[str, np.ndarray]:
+def live_channels(
+    network: Network, forms: Mapping[str, OperatorForm], *, through: bool = True
+) -> dict[str, np.ndarray]:
     """For each transformable layer, flags for those channels of its output that the network's outputs depend on;
-    ``forms`` gives the operators of the changed layers. Layers of which the operator's first axis is not what the
-    traced graph counts as channels are left out."""
+    ``forms`` gives the operators of the changed layers. Without ``through``, a layer of which not all outputs are live
+    still counts as reading all that it can read, so that what lies before it does not depend on what it becomes.
+    Layers of which the operator's first axis is not what the traced graph counts as channels are left out."""
     known = _forms_by_node(network, forms)
     live: dict[fx.Node, np.ndarray] = {}
     for node in reversed(network.program.graph.nodes):
-        for operand, read in _reads(node, live.get(node), known.get(node.name)):
+        form, flags = known.get(node.name), live.get(node)
+        if form is not None and not through:
+            flags = np.ones(channels(node), bool)
+        for operand, read in _reads(node, flags, form):
             live[operand] = live[operand] | read if operand in live else read
     found = {node.name: flags for node, flags in live.items()}
     layers = [layer for layer in network.transformable if layer.node in known]

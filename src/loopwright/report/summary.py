@@ -99,7 +99,8 @@ class OperatorFigures:
 
 @dataclass(frozen=True)
 class CandidateFigures:
-    """One configuration of the network, the ``number``-th that was drawn: what would be delivered of it.
+    """One configuration of the network, the ``number``-th that was drawn, as the search counts it: without what single
+    choices save in untouched layers (`loopwright.search.savings`).
 
     ``reached`` is the last stage of the funnel that it came to, and ``reason`` what stopped it there, empty if no check
     did. ``scores`` are those of its verdict by name: ``fisher`` beside ``fisher_original``, the score that it had to

@@ -8,9 +8,10 @@ is left out, and after timing one that turned out so: the untouched one computes
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, isfinite
 
 from loopwright.search.savings import Saving
@@ -26,11 +27,18 @@ class Offer:
 
     @property
     def operators(self) -> dict[str, tuple[str, Choice]]:
-        """By keys: all of them, each with a workload that it is for; the untouched ones first."""
-        originals = [(workload, original) for workload, (original, *_) in self.space.choices.items()]
-        others = [(workload, own) for workload, (_, *found) in self.space.choices.items() for own in found]
-        left = [(self.space.layers[own.layer], own.operator) for own in self.savings]
-        return {choice.key: (workload, choice) for workload, choice in (*originals, *others, *left)}
+        """By keys: all of them, each with a workload that it is for. The untouched ones come first, and after each of
+        the others what it leaves of other layers."""
+        found = {original.key: (workload, original) for workload, (original, *_) in self.space.choices.items()}
+        left: dict[str, list[Saving]] = {}
+        for own in self.savings:
+            left.setdefault(own.taken, []).append(own)
+        for workload, (_, *others) in self.space.choices.items():
+            for choice in others:
+                found.setdefault(choice.key, (workload, choice))
+                for own in left.get(choice.key, []):
+                    found.setdefault(own.operator.key, (self.space.layers[own.layer], own.operator))
+        return found
 
     def limited_to(self, choices: Mapping[str, Sequence[Choice]]) -> Offer:
         """With fewer operators, the untouched ones first, and what these save."""
@@ -43,18 +51,22 @@ def promising(
     offer: Offer, expected: Callable[[Choice], float], most: int, advance: Callable[[], None] = lambda: None
 ) -> Offer:
     """What is offered, with the untouched operators and at most ``most`` others, of which all are ``expected`` to be
-    faster than these, what they save elsewhere counted. Workloads share in proportion to the time that is at stake:
-    what their layers are expected to take, and those of which they may leave less. Of one workload's operators the
-    fastest is taken first, and the others are spread evenly over what they are expected to take. ``advance`` is called
-    after each workload."""
-    space, at_stake, saved = offer.space, _at_stake(offer), _saved_ms(offer, expected)
+    faster than these, what they save elsewhere counted; with their savings, unless nothing is expected of them.
+    Workloads share in proportion to the time that is at stake: what their layers are expected to take, and those of
+    which they may leave less. Of one workload's operators the fastest is taken first, and the others are spread evenly
+    over what they are expected to take. ``advance`` is called after each workload."""
+    space = offer.space
+    offer = Offer(
+        space, tuple(own for own in offer.savings if expected(own.operator) < expected(space.original(own.layer)))
+    )
+    at_stake, saved = _at_stake(offer), _saved(offer, expected)
     layers = Counter(space.layers.values())
     faster: dict[str, list[Choice]] = {}
     weights: dict[str, float] = {}
     for workload, (original, *others) in space.choices.items():
         takes = {own.key: layers[workload] * expected(own) - saved[workload, own.key] for own in (original, *others)}
         own = sorted((takes[choice.key], str(choice.sequence), choice) for choice in others)
-        faster[workload] = [choice for takes_ms, _, choice in own if takes_ms < takes[original.key]]
+        faster[workload] = [choice for time, _, choice in own if time < takes[original.key]]
         weights[workload] = takes[original.key] + sum(expected(space.original(layer)) for layer in at_stake[workload])
         advance()
     shares = shared_out(most, weights, {workload: len(found) for workload, found in faster.items()})
@@ -74,12 +86,12 @@ def _at_stake(offer: Offer) -> dict[str, set[str]]:
     return found
 
 
-def _saved_ms(offer: Offer, expected: Callable[[Choice], float]) -> Counter[tuple[str, str]]:
-    """What the operators of a workload are expected to save elsewhere, all layers of it together."""
-    found: Counter[tuple[str, str]] = Counter()
+def _saved(offer: Offer, expected: Callable[[Choice], float]) -> dict[tuple[str, str], float]:
+    """What the operators of a workload are expected to save elsewhere, all layers of it together; 0 for all others."""
+    found: dict[tuple[str, str], float] = defaultdict(float)
     for own in offer.savings:
         saved = expected(offer.space.original(own.layer)) - expected(own.operator)
-        found[offer.space.layers[own.reader], own.taken] += max(saved, 0.0)  # type: ignore[assignment]
+        found[offer.space.layers[own.reader], own.taken] += saved
     return found
 
 
@@ -117,36 +129,48 @@ class Pool:
         """Without the operators that were not timed, or are no faster than the untouched ones, what they save elsewhere
         counted. Layers of which the untouched operator could not be timed stay as they are, and count nothing."""
         space, known = offer.space, {key: ms for key, ms in latencies_ms.items() if isfinite(ms)}
-        originals = {own.key: known.get(own.key, 0.0) for own, *_ in space.choices.values()}
-        worth, saves = list[Saving](), dict[str, float]()
-        for own in offer.savings:
-            saved = originals[space.original(own.layer).key] - known.get(own.operator.key, inf)
-            if saved > 0:
-                worth.append(own)
-                saves[own.taken] = max(saved, saves.get(own.taken, 0.0))
-        kept = Offer(space, tuple(worth)).limited_to(
-            {
-                workload: [
-                    original,
-                    *(
-                        own
-                        for own in others
-                        if known.get(own.key, inf) - saves.get(own.key, 0.0) < originals[original.key]
-                    ),
-                ]
-                for workload, (original, *others) in space.choices.items()
-            }
-        )
-        return cls(kept.space, originals | known, kept.savings)
+
+        def saved_ms(own: Saving) -> float:
+            return known.get(space.original(own.layer).key, 0.0) - known.get(own.operator.key, inf)
+
+        worth = tuple(own for own in offer.savings if saved_ms(own) > 0)
+        by_reader: dict[tuple[str, str], float] = defaultdict(float)
+        for own in worth:
+            by_reader[own.reader, own.taken] += saved_ms(own)
+        most: dict[tuple[str, str], float] = defaultdict(float)
+        for (reader, taken), saved in by_reader.items():
+            key = space.layers[reader], taken
+            most[key] = max(most[key], saved)
+        kept = {
+            workload: [
+                original,
+                *(
+                    own
+                    for own in others
+                    if known.get(own.key, inf) - most[workload, own.key] < known.get(original.key, -inf)
+                ),
+            ]
+            for workload, (original, *others) in space.choices.items()
+        }
+        limited = Offer(space, worth).limited_to(kept)
+        untimed = {own.key: 0.0 for own, *_ in kept.values() if own.key not in known}
+        return cls(limited.space, known | untimed, limited.savings)
 
     def delivered(self, choices: Mapping[str, Choice]) -> dict[str, Choice]:
-        """The choices, and what is left of layers that are untouched otherwise."""
+        """The choices, and what each of them leaves of layers that are untouched otherwise."""
         found: dict[str, Choice] = {}
-        for own in self.savings:
-            reader = choices.get(own.reader)
-            if own.layer not in choices and reader is not None and reader.key == own.taken:
-                found[own.layer] = min(own.operator, found.get(own.layer, own.operator), key=self.takes_ms)
+        for reader, choice in choices.items():
+            for own in self._by_reader.get((reader, choice.key), []):
+                if own.layer not in choices:
+                    found[own.layer] = min(own.operator, found.get(own.layer, own.operator), key=self.takes_ms)
         return {**choices, **found}
+
+    @cached_property
+    def _by_reader(self) -> dict[tuple[str, str], list[Saving]]:
+        found: dict[tuple[str, str], list[Saving]] = {}
+        for own in self.savings:
+            found.setdefault((own.reader, own.taken), []).append(own)
+        return found
 
     def takes_ms(self, choice: Choice) -> float:
         """The latency of one operator."""

@@ -2,7 +2,8 @@
 
 A layer that stays untouched computes less where the one that reads it takes an operator that reads less; the network
 computes the same function. `loopwright.search.shrinking` delivers networks so; here is what the search has to know in
-order to count it.
+order to count it. It counts what one choice saves by itself in the layers that it reads: not what only several choices
+save together, nor what a layer in between would pass on, for that one may change too.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ class Saving:
 def savings(network: Network, space: SearchSpace, advance: Callable[[], None] = lambda: None) -> tuple[Saving, ...]:
     """All savings that one choice of the space makes by itself; ``advance`` is called after each layer."""
     found: list[Saving] = []
+    finder = _Finder(network, space)
     for reader, workload in space.layers.items():
         for choice in space.choices[workload]:
             if not _reads_all(choice):
-                found += _made(network, space, reader, choice)
+                found += finder.made(reader, choice)
         advance()
     return tuple(found)
 
@@ -47,11 +49,25 @@ def _reads_all(choice: Choice) -> bool:
     return bool(channels_read(form, np.ones(form.result_shape[0], bool)).all())
 
 
-def _made(network: Network, space: SearchSpace, reader: str, choice: Choice) -> Iterator[Saving]:
-    for layer, live in live_channels(network, {reader: choice.form}).items():
-        if layer == reader or live.all() or not live.any():
-            continue
-        nest = parse(space.layers[layer]).nest()
-        sequence = dead_removed(nest, live)
-        if sequence.steps:
-            yield Saving(layer, reader, choice.key, Choice.of(nest, sequence))
+class _Finder:
+    def __init__(self, network: Network, space: SearchSpace):
+        self._network, self._space = network, space
+        self._untouched = live_channels(network, {}, through=False)
+        self._left: dict[tuple[str, bytes], Choice | None] = {}
+
+    def made(self, reader: str, choice: Choice) -> Iterator[Saving]:
+        """The savings of one choice."""
+        for layer, live in live_channels(self._network, {reader: choice.form}, through=False).items():
+            if live.any() and not np.array_equal(live, self._untouched[layer]):
+                left = self._left_of(self._space.layers[layer], live)
+                if left is not None:
+                    yield Saving(layer, reader, choice.key, left)
+
+    def _left_of(self, workload: str, live: np.ndarray) -> Choice | None:
+        """What is left of the untouched operator; None if nothing can be removed."""
+        key = workload, live.tobytes()
+        if key not in self._left:
+            nest = parse(workload).nest()
+            sequence = dead_removed(nest, live)
+            self._left[key] = Choice.of(nest, sequence) if sequence.steps else None
+        return self._left[key]

@@ -21,14 +21,14 @@ from loopwright.ir.loopnest import LoopNest
 from loopwright.operators import Operator, parse
 from loopwright.search.candidate import Candidate
 from loopwright.transformations import Step, TransformationSequence, registered
-from loopwright.transformations.recipes import Recipe, fitting, labels
+from loopwright.transformations.recipes import Recipe, fitting, variants
 
 MOST_CAUTIOUS = 0.7
 """Configurations may be held to operators that keep up to this share of the work."""
 DESIGNS = 1 / 3
 """The share of configurations in which all layers of a kind are changed alike, where they are to be spread."""
 
-Labels = Sequence[tuple[Recipe, int]]
+Variants = Sequence[tuple[Recipe, int]]
 """Recipes, each with a factor."""
 
 
@@ -132,12 +132,12 @@ class _Pool:
 
 
 def choices(
-    operator: Operator, rng: random.Random, limits: Limits, recipes: Labels
+    operator: Operator, rng: random.Random, limits: Limits, recipes: Variants
 ) -> tuple[tuple[Choice, ...], Drawn]:
     """Distinct operators for a workload (itself first, what the first of the ``recipes`` that fit make of it, what
     random sequences add), and what became of all sequences drawn."""
     pool = _Pool(operator.nest(), limits)
-    for sequence in islice(fitting(pool.nest, recipes), limits.operators // 2):
+    for _, _, sequence in islice(fitting(pool.nest, recipes), limits.operators // 2):
         pool.add(sequence)
     while not pool.full:
         try:
@@ -166,7 +166,7 @@ class SearchSpace:
     ) -> SearchSpace:
         """The space of a network with these workloads (operator text -> layers); ``advance`` is called after each."""
         found, total = {}, Drawn()
-        recipes = labels()
+        recipes = variants()
         rng.shuffle(recipes)
         for text in workloads:
             found[text], drawn = choices(parse(text), rng, limits, recipes)
@@ -204,7 +204,7 @@ class SearchSpace:
 
     def draw_design(self, rng: random.Random) -> Candidate:
         """A random configuration in which layers of a kind take the same sequence, those that have it; in one kind or
-        several. Layers are of a kind if they differ in channels, size and stride alone."""
+        several. Layers are of a kind if they differ in channels, size and stride alone, grouped ones in groups."""
         picked: dict[str, TransformationSequence] = {}
         for layers in rng.sample(self._kinds, rng.randint(1, len(self._kinds))):
             offered = {layer: {str(own.sequence): own.sequence for own in self._others(layer)} for layer in layers}
@@ -221,8 +221,10 @@ class SearchSpace:
         found: dict[tuple[object, ...], list[str]] = {}
         for layer, workload in self.layers.items():
             operator = parse(workload)
-            kernel = (extent for loop, extent in operator.nest().computation.extents.items() if loop.startswith("k"))
-            found.setdefault((operator.name, *kernel), []).append(layer)
+            extents = operator.nest().computation.extents
+            kernel = (extents.get(loop) for loop in ("kd", "kh", "kw"))
+            grouped, dilation = getattr(operator, "groups", 1) > 1, str(getattr(operator, "dilation", 1))
+            found.setdefault((operator.name, *kernel, grouped, dilation), []).append(layer)
         return list(found.values())
 
     def _others(self, layer: str) -> tuple[Choice, ...]:

@@ -65,23 +65,23 @@ class Recipe:
         return f"{self.name}({factor})" if self.factors else self.name
 
 
-def labels() -> list[tuple[Recipe, int]]:
+def variants() -> list[tuple[Recipe, int]]:
     """Every recipe with each of its factors (1 for those without)."""
     return [(recipe, factor) for recipe in RECIPES.values() for factor in recipe.factors or (1,)]
 
 
 def applicable(nest: LoopNest) -> Iterator[tuple[Recipe, int, TransformationSequence]]:
     """Every recipe with each of its factors (1 for those without) that fits the untransformed nest."""
-    for recipe, factor in labels():
-        for sequence in fitting(nest, [(recipe, factor)]):
-            yield recipe, factor, sequence
+    return fitting(nest, variants())
 
 
-def fitting(nest: LoopNest, recipes: Iterable[tuple[Recipe, int]]) -> Iterator[TransformationSequence]:
-    """What those of the recipes say that fit the untransformed nest, in their order."""
+def fitting(
+    nest: LoopNest, recipes: Iterable[tuple[Recipe, int]]
+) -> Iterator[tuple[Recipe, int, TransformationSequence]]:
+    """Those of the recipes that fit the untransformed nest, in their order, each with its sequence."""
     for recipe, factor in recipes:
         try:
-            yield recipe.sequence(nest, factor)
+            yield recipe, factor, recipe.sequence(nest, factor)
         except NotApplicableError:
             continue
 

@@ -59,7 +59,10 @@ def command(
         int, typer.Option(min=1, help="How many configurations of the network to draw at most.")
     ] = 1000,
     operators: Annotated[
-        int, typer.Option(min=1, help="How many operators to time at most, beside the network's own.")
+        int,
+        typer.Option(
+            min=1, help="How many operators to time at most, beside the network's own and what others leave of these."
+        ),
     ] = OPERATORS,
     seconds: Annotated[
         float | None,

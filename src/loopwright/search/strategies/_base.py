@@ -26,12 +26,13 @@ class Strategy(ABC):
 
 
 def drawn(evaluation: Evaluation, rng: random.Random, spread: bool, count: int) -> list[int]:
-    """The numbers of those of ``count`` random configurations that structure and size let through, each once."""
+    """The numbers of those that structure and size let through of ``count`` different random configurations, or fewer
+    where twice as many draws don't give them."""
     space = evaluation.space
     draw = space.draw_spread if spread else space.draw
-    found, seen = [], set[Candidate]()
-    for _ in range(count):
-        if not evaluation.left:
+    found, seen = [], {Candidate()}
+    for _ in range(2 * count):
+        if not evaluation.left or len(seen) > count:
             break
         candidate = draw(rng)
         if candidate in seen:

@@ -27,7 +27,7 @@ import numpy as np
 from loopwright.search.evaluation import Choices, Evaluation
 from loopwright.search.strategies._base import BATCH, Strategy, drawn
 from loopwright.search.strategies._conflict import conflict
-from loopwright.search.strategies._programme import Programme
+from loopwright.search.strategies._programme import Limits, Programme
 from loopwright.search.strategies._surrogate import Features, Surrogate
 
 FIRST = 32
@@ -79,14 +79,13 @@ class ExactSearch(Strategy):
 class _Wanted:
     """A network faster than ``below_ms`` of which ``weights`` say that its margin is at least ``least``, the fastest;
     without ``least`` the one of the greatest margin. It has at most so many parameters, by default as the search, and
-    differs from ``best`` in at most ``distance`` layers, if that is given."""
+    keeps what ``near`` says (`Programme.near`)."""
 
     weights: np.ndarray
     least: float | None
     below_ms: float = inf
     most: float | None = None
-    best: Choices | None = None
-    distance: int = 0
+    near: Limits = ()
 
 
 class _Solver:
@@ -110,16 +109,16 @@ class _Solver:
         return Surrogate.fit(self._features, inputs.reshape(-1, self._features.count), np.array(list(margins.values())))
 
     def near_best(self, weights: np.ndarray, share: float, below_ms: float) -> _Wanted:
-        """The fastest network that differs from the best in so many of the layers, which has the margin that it turned
-        out to have; the untouched network is the best before any other."""
-        evaluation = self._evaluation
+        """The fastest network that differs from the best in so many of the layers. By how much the model is wrong about
+        the best is taken to hold for its neighbours. The untouched network is the best before any other."""
+        evaluation, missed = self._evaluation, 0.0
+        best: Choices = {}
+        if evaluation.accepted:
+            number = evaluation.accepted[0]
+            best = evaluation.choices(number)
+            missed = float(weights @ self._features.of(best)) - evaluation.margins[number]
         distance = max(round(share * len(evaluation.space.layers)), 1)
-        if not evaluation.accepted:
-            return _Wanted(weights, 0.0, below_ms, best={}, distance=distance)
-        number = evaluation.accepted[0]
-        best = evaluation.choices(number)
-        missed = float(weights @ self._features.of(best)) - evaluation.margins[number]
-        return _Wanted(weights, missed, below_ms, best=best, distance=distance)
+        return _Wanted(weights, missed, below_ms, near=[self._programme.near(best, distance)])
 
     def ask(self, wanted: Sequence[_Wanted]) -> list[int]:
         """Asks about what is wanted, as far as there is such a network; gives the numbers of what was asked about."""
@@ -147,15 +146,14 @@ class _Solver:
         evaluation, programme, margins = self._evaluation, self._programme, self._parts @ wanted.weights
         most = evaluation.size.most if wanted.most is None else wanted.most
         sizes = [(self._parameters, most - evaluation.size.original)]
-        near = [] if wanted.best is None else [programme.near(wanted.best, wanted.distance)]
         for _ in range(CONFLICTS):
             choices = None
             if wanted.least is not None:
                 choices = programme.fastest(
-                    [(margins, wanted.least - wanted.weights[0]), *near], sizes, wanted.below_ms
+                    [(margins, wanted.least - wanted.weights[0]), *wanted.near], sizes, wanted.below_ms
                 )
             if choices is None and (wanted.least is None or not evaluation.accepted):
-                choices = programme.greatest(margins, near, sizes, wanted.below_ms)
+                choices = programme.greatest(margins, wanted.near, sizes, wanted.below_ms)
             if not choices or evaluation.keeps_structure(choices):
                 return choices or None
             programme.forbid(choices, conflict(choices, evaluation.keeps_structure))
