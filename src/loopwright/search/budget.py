@@ -11,9 +11,9 @@ OPERATORS = 400
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many ``configurations`` are drawn, and so many ``operators`` timed, beside the untouched ones and what others leave of these. After
-    so many ``seconds`` from the search's start no operator and no batch of candidates is begun; what was found by then
-    is delivered.
+    """At most so many ``configurations`` are drawn, and so many ``operators`` timed, beside the untouched ones and what
+    others leave of these. After so many ``seconds`` from the search's start no operator and no batch of candidates is
+    begun; what was found by then is delivered.
 
     Raises `ArgumentError` for a budget of nothing.
     """
