@@ -10,24 +10,29 @@ from collections.abc import Mapping
 
 from loopwright.models.liveness import without_dead
 from loopwright.models.network import Network
-from loopwright.operators import parse
 from loopwright.search.space import Choice, SearchSpace
 from loopwright.search.timing import OperatorLatencies
+
+
+def left(network: Network, judged: Mapping[str, Choice]) -> dict[str, Choice]:
+    """The operators of all changed layers once the dead outputs are gone; none for the original network."""
+    sequences = without_dead(network, {layer: choice.sequence for layer, choice in judged.items()}) if judged else {}
+    return {
+        layer: judged[layer]
+        if layer in judged and judged[layer].sequence == sequence
+        else Choice.of(network.operator(layer).nest(), sequence)
+        for layer, sequence in sequences.items()
+    }
 
 
 def shrunk(
     network: Network, space: SearchSpace, judged: Mapping[str, Choice], latencies: OperatorLatencies
 ) -> dict[str, Choice]:
-    """The operators of all changed layers once the dead outputs are gone. A layer of which that makes no faster
-    operator stays as it was judged; so does the original network (``judged`` is empty)."""
-    if not judged:
-        return {}
-    sequences = without_dead(network, {layer: choice.sequence for layer, choice in judged.items()})
+    """What is `left`, but a layer of which that makes no faster operator stays as it was judged."""
     found = {}
-    for layer, sequence in sequences.items():
+    for layer, after in left(network, judged).items():
         before = judged.get(layer) or space.original(layer)
-        if sequence != before.sequence:
-            after = Choice.of(parse(space.layers[layer]).nest(), sequence)
+        if after is not before:
             before = min(before, after, key=lambda choice: latencies.of(choice).latency_ms)
         if before.sequence.steps:
             found[layer] = before

@@ -33,11 +33,11 @@ from loopwright.lowering.transformed import transformed
 from loopwright.models.dataflow import dataflow
 from loopwright.models.devices import device_name
 from loopwright.models.images import Minibatch
-from loopwright.models.liveness import without_dead
 from loopwright.models.network import Network
 from loopwright.search.judge import identity, network_fingerprint
 from loopwright.search.scoring import ORIGINAL, Choices
-from loopwright.search.space import Choice, Limits, SearchSpace
+from loopwright.search.shrinking import left
+from loopwright.search.space import Limits, SearchSpace
 from loopwright.search.stages import Stages
 from loopwright.store import Store, VerdictKey
 from loopwright.training.classes import class_count, require_known
@@ -215,19 +215,13 @@ class _Records:
         """None where the memory does not suffice for a candidate."""
         trainer = Trainer(*self._images, self._schedule, SLOWEST * self._seconds if choices else inf)
         try:
-            return trainer.train(self._module(self._left(choices)), seed)
+            return trainer.train(self._module(left(self._network, choices)), seed)  # the same function, sooner
         except torch.OutOfMemoryError as error:
             if not choices:
                 raise TrainingError(f"the memory of {self._device} does not suffice to train the original") from error
             return None
         finally:
             released()
-
-    def _left(self, choices: Choices) -> Choices:
-        """The candidate without what no layer of it reads: the same function, in less time."""
-        sequences = without_dead(self._network, {name: own.sequence for name, own in choices.items()})
-        nests = {name: self._network.operator(name).nest() for name in sequences}
-        return {name: Choice.of(nests[name], sequence) for name, sequence in sequences.items()}
 
     def _module(self, choices: Choices) -> nn.Module:
         """A candidate with the weights that it inherits; a copy."""

@@ -11,8 +11,8 @@ model that knows only random candidates is too hopeful of them. So others are th
 those that are faster than the best by a given share, and those that differ from the best in few layers (local
 branching; Fischetti and Lodi, Mathematical Programming 2003), of which the model has only to say what the difference
 makes: the search gets ahead step by step. One is a solution under a draw of what the model holds possible (Thompson
-sampling; Thompson, Biometrika 1933). At the end some
-are asked about that lose less or more than the check allows, or have far fewer parameters, for the sake of the front.
+sampling; Thompson, Biometrika 1933). At the end some are asked about that lose less or more than the check allows, or
+have far fewer parameters, for the sake of the front.
 """
 
 from __future__ import annotations
